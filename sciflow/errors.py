@@ -1,0 +1,89 @@
+"""What can go wrong, as types: each derives from :class:`SciflowError` and from the built-in a caller expects."""
+
+from __future__ import annotations
+
+
+class SciflowError(Exception):
+    """Base of every error that sciflow raises on purpose; its text says what to do."""
+
+
+class SpaceError(SciflowError, ValueError):
+    """A parameter space, design or parameter value has no meaning as given."""
+
+
+class PredicateError(SpaceError):
+    """A filter or derivation is not understood, names an unknown parameter, or failed on a variant."""
+
+
+class WorkflowError(SciflowError, ValueError):
+    """Tasks, requirements, criteria or figures do not fit together."""
+
+
+class CycleError(WorkflowError):
+    """Tasks depend on each other in a circle; the text draws the circle as a path."""
+
+
+class BindingError(WorkflowError):
+    """An argument of a task is provided by nothing, or by more than one source."""
+
+
+class OutputError(WorkflowError, TypeError):
+    """A task returned something that cannot be recorded, or two tasks record one name."""
+
+
+class PolicyError(SciflowError, ValueError):
+    """A scheduling policy or its hours are not understood."""
+
+
+class UnmetRequirementError(SciflowError, RuntimeError):
+    """This machine lacks what a task asks for, and ``on_unmet="error"`` was chosen."""
+
+
+class StoreError(SciflowError):
+    """The sweep directory cannot be used; what was committed stays."""
+
+
+class FormatError(StoreError, ValueError):
+    """A file of the sweep directory is not ours, or was written by a newer release."""
+
+
+class SweepMismatchError(StoreError, ValueError):
+    """The directory belongs to another workflow, or a frozen default or a close value contradicts it."""
+
+
+class StoreWriteError(StoreError, OSError):
+    """A write failed (full or read-only disk); the path is in the text, commits before it are safe."""
+
+
+class SweepBusyError(StoreError, RuntimeError):
+    """Another driver owns the sweep."""
+
+    def __init__(self, directory: str, host: str, pid: int, since: str) -> None:
+        super().__init__(directory, host, pid, since)  # args travel through pickle
+        self.directory, self.host, self.pid, self.since = directory, host, pid, since
+
+    def __str__(self) -> str:
+        return (
+            f"another driver works on {self.directory}: host {self.host}, pid {self.pid}, since {self.since}; "
+            "wait for it, or stop it there and start again"
+        )
+
+
+class LeaseLostError(StoreError, RuntimeError):
+    """Another driver took the sweep over while this one was away; this one stops."""
+
+
+class StaleError(SciflowError, RuntimeError):
+    """Results on disk were made by other code, and nobody said whether to keep or re-run them."""
+
+
+class SweepError(SciflowError, RuntimeError):
+    """The sweep as a whole could not run."""
+
+
+class ResultsError(SciflowError, LookupError):
+    """The dataset has no such metric, variant, figure or value."""
+
+
+class PackageError(SciflowError, ValueError):
+    """A package cannot be written as asked."""
