@@ -31,6 +31,10 @@ class OutputError(WorkflowError, TypeError):
     """A task returned something that cannot be recorded, or two tasks record one name."""
 
 
+class QuantityError(SciflowError, ValueError):
+    """A duration or byte size is not understood."""
+
+
 class PolicyError(SciflowError, ValueError):
     """A scheduling policy or its hours are not understood."""
 

@@ -59,9 +59,7 @@ def parse_resources(task: str, requirements: Mapping[str, object]) -> Resources:
 
 def _cores(task: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise WorkflowError(
-            f"task {task!r}: cpu_cores must be a whole number of at least 1, not {value!r}"
-        )
+        raise WorkflowError(f"task {task!r}: cpu_cores must be a whole number of at least 1, not {value!r}")
     return value
 
 
