@@ -1,0 +1,145 @@
+"""DaskWorkers: batches as tasks of a running Dask scheduler."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+from distributed import Client, Future, KilledWorker, WorkerPlugin, get_worker
+from distributed.client import FutureCancelledError
+
+from sciflow.clusters.protocol import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from distributed import Worker
+
+    from sciflow.planning.batch import Ack, Batch
+
+SETTINGS: dict[str, Any] = {
+    # a lost worker is ours to judge: the store, not Dask, knows what is done
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.scheduler.worker-saturation": 1.0,
+    # batches leave nothing in worker memory, so there is nothing to spill and pausing could only hang
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    # a busy worker process (the GIL held by user code for minutes) is not a dead one
+    "distributed.scheduler.worker-ttl": None,
+    "distributed.admin.tick.limit": "1h",
+    "distributed.worker.profile.enabled": False,
+}
+
+
+class Payload(WorkerPlugin):
+    """Brings the work to each worker once, those that join later included."""
+
+    def __init__(self, token: str, payload: bytes) -> None:
+        self.name = token
+        self._payload = payload
+        self._work: Any = None
+
+    def setup(self, worker: Worker) -> None:
+        """Runs in the worker, in its main thread."""
+        del worker
+        # Ctrl-C reaches the whole terminal; the driver decides what it means
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def teardown(self, worker: Worker) -> None:
+        """Runs in the worker when it closes."""
+        del worker
+        if self._work is not None:
+            self._work.close()
+
+    @property
+    def work(self) -> Any:
+        """The callable, unpickled on first use so that user modules are imported by a task, where errors are seen."""
+        if self._work is None:
+            self._work = cloudpickle.loads(self._payload)
+        return self._work
+
+
+def _run(token: str, batch: Batch) -> Ack:
+    plugin = get_worker().plugins[token]
+    assert isinstance(plugin, Payload)
+    return plugin.work(batch)
+
+
+def _drain(token: str, dask_worker: Worker) -> None:
+    plugin = dask_worker.plugins[token]
+    assert isinstance(plugin, Payload)
+    plugin.work.drain()
+
+
+class DaskWorkers:
+    """Batches as tasks of a Dask scheduler.
+
+    Parameters
+    ----------
+    client : Client
+        Connected to the scheduler.
+    payload : bytes
+        What the workers run.
+    n_slots : int
+        Number of worker threads.
+    on_close : callables
+        Called in order when the workers are closed.
+    """
+
+    def __init__(self, client: Client, payload: bytes, n_slots: int, *on_close: Callable[[], object]) -> None:
+        self._client = client
+        self.n_slots = n_slots
+        self._on_close = on_close
+        self._token = f"sciflow-{uuid.uuid4().hex[:12]}"
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._closed = False
+        client.register_plugin(Payload(self._token, payload))
+
+    def submit(self, batch: Batch) -> None:
+        """Send a batch as one task."""
+        key = f"{self._token}-{batch.number}"
+        future = self._client.submit(_run, self._token, batch, key=key, pure=False, retries=0)
+        # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
+        future.add_done_callback(lambda done: self._settle(batch, done))
+
+    def _settle(self, batch: Batch, future: Future) -> None:
+        if self._closed:
+            return
+        try:
+            answer = Answer(batch, future.result())
+        except (KilledWorker, FutureCancelledError):
+            answer = Answer(batch)
+        except Exception as error:  # noqa: BLE001  whatever the worker raised is the driver's to judge
+            answer = Answer(batch, error=error)
+        self._answers.put(answer)
+
+    def next_answer(self, timeout_s: float) -> Answer | None:
+        """Give the next answer, or None when there is none within *timeout_s* seconds."""
+        try:
+            return self._answers.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            return None
+
+    def drain(self) -> None:
+        """Tell every worker to start no further variant."""
+        with contextlib.suppress(OSError, TimeoutError):  # a worker that cannot be reached runs nothing either
+            self._client.run(_drain, self._token, on_error="ignore")
+
+    def close(self) -> None:
+        """End the client and what `on_close` says."""
+        self._closed = True
+        self._client.close()
+        for close in self._on_close:
+            close()
+
+
+def process_id() -> int:
+    """Pid of the worker this runs in (for tests that kill it)."""
+    return os.getpid()

@@ -1,0 +1,97 @@
+"""Failure: why a variant has no result, as facts that outlive the process."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from sciflow.errors import BindingError, OutputError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+Cause = Literal["exception", "exit", "crash"]
+"""Why a variant failed; a closed set that grows with what the engine can tell apart."""
+
+_PACKAGE = str(Path(__file__).parent.parent)
+_LONGEST = 20_000  # characters of a traceback that are kept: enough for any stack, not for a printed array
+
+
+class TaskFailedError(Exception):
+    """Carries the name of the task out of the runner; its cause is what the task raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a variant failed.
+
+    Parameters
+    ----------
+    cause : what kind of failure
+    task : the task that was running; empty when nobody knows
+    type : class name of the exception
+    message : its text
+    traceback : the user's part of the stack, as Python prints it
+    fingerprint : exception type and innermost line of user code; failures that share it share their reason
+    definition : whether the workflow, rather than this variant, is at fault
+    """
+
+    cause: Cause
+    task: str
+    type: str
+    message: str
+    traceback: str
+    fingerprint: str
+    definition: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, task: str) -> Self:
+        """Describe an exception that reached us from *task*."""
+        stack = _user_part(error.__traceback__)
+        frames = traceback.extract_tb(stack)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].name}:{frames[-1].lineno}" if frames else task
+        kind = type(error).__name__
+        text = "".join(traceback.format_exception(type(error), error, stack))
+        return cls(
+            cause="exit" if isinstance(error, SystemExit) else "exception",
+            task=task,
+            type=kind,
+            message=str(error)[:2000],
+            traceback=text[-_LONGEST:],
+            fingerprint=f"{kind} at {where}",
+            definition=isinstance(error, BindingError | OutputError),
+        )
+
+    @classmethod
+    def crash(cls) -> Self:
+        """Describe a worker process that died while it ran this variant alone."""
+        return cls(
+            cause="crash",
+            task="",
+            type="WorkerDied",
+            message="the worker process died twice while it ran this variant alone (a segmentation fault, "
+            "os._exit, or the system ended it for lack of memory)",
+            traceback="",
+            fingerprint="WorkerDied",
+        )
+
+    @property
+    def headline(self) -> str:
+        """One line: task, exception and the start of its message."""
+        first = self.message.splitlines()[0] if self.message else ""
+        where = f"{self.task}: " if self.task else ""
+        return f"{where}{self.type}: {first}"[:300]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, for the record."""
+        return asdict(self)
+
+
+def _user_part(stack: TracebackType | None) -> TracebackType | None:
+    """Drop the leading frames that are ours: the reader looks for their own mistake."""
+    here = stack
+    while here is not None and here.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        here = here.tb_next
+    return here if here is not None else stack

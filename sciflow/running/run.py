@@ -1,0 +1,226 @@
+"""One variant in this process: bind the arguments, call the tasks in order, collect what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from sciflow.errors import BindingError, OutputError
+from sciflow.running.context import TaskContext
+from sciflow.running.failure import TaskFailedError
+from sciflow.space import ABSENT, Variant
+from sciflow.workflow import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sciflow.workflow import Argument, Definition, Step
+
+Values = Sequence[Any]
+"""The parameter values of one variant, in the order of the space, followed by the values of the tasks so far."""
+
+_SKIP = object()  # an optional argument whose parameter this variant does not have: the default of the function holds
+
+
+class VariantRunner:
+    """Calls the tasks of one workflow for one variant after another.
+
+    Late decisions (which key of a mapping an argument takes) are made on the first variant and kept.
+
+    Parameters
+    ----------
+    definition : Definition
+        The bound workflow.
+    artifacts : Path, optional
+        Folder for files that tasks keep.
+    """
+
+    def __init__(self, definition: Definition, artifacts: Path | None = None) -> None:
+        self._definition = definition
+        self._artifacts = artifacts
+        parameters = definition.space.parameters
+        self._parameters = parameters
+        self._position = {parameter.name: k for k, parameter in enumerate(parameters)}
+        self._n = len(parameters)
+        self._task_position = {step.task.name: self._n + k for k, step in enumerate(definition.steps)}
+        self._decided: dict[tuple[str, str], FromTask | FromOutput | object] = {}
+        self._calls = [self._compile(step) for step in definition.steps]
+        recorded = [step for step in definition.steps if step.sink or step.task.outputs]
+        self._recorded = [(step, self._task_position[step.task.name]) for step in recorded]
+        # the usual case, one sink and nothing else recorded: its mapping is the record as it stands
+        self._only = self._recorded[0] if len(recorded) == 1 and recorded[0].sink else None
+
+    def __call__(self, row: Values, attempt: int = 1) -> Mapping[str, Any]:
+        """Run every task for the variant with the parameter values *row*; return what is recorded, by name."""
+        slots = list(row)
+        try:
+            for call in self._calls:
+                slots.append(call(slots, attempt))  # noqa: PERF401  each call needs what those before it appended
+        except (Exception, SystemExit) as error:
+            step = self._definition.steps[len(slots) - self._n]
+            raise TaskFailedError(step.task.name) from error
+        if self._only is not None:
+            step, position = self._only
+            value = slots[position]
+            return value if type(value) is dict else _outputs(step, value)
+        return self._collect(slots)
+
+    def task_of(self, output: str) -> str:
+        """Name the task that records *output* (for messages)."""
+        for step, _ in self._recorded:
+            if output == step.task.name or output in step.task.outputs:
+                return step.task.name
+        sinks = [step.task.name for step, _ in self._recorded if step.sink]
+        return sinks[0] if len(sinks) == 1 else " or ".join(sinks)
+
+    def _collect(self, slots: Values) -> dict[str, Any]:
+        record: dict[str, Any] = {}
+        owner: dict[str, str] = {}
+        for step, position in self._recorded:
+            outputs = _outputs(step, slots[position])
+            for name in outputs if step.sink else step.task.outputs:
+                if name not in outputs:
+                    raise OutputError(
+                        f"task {step.task.name!r} declares the output {name!r} but returned {sorted(outputs)}"
+                    )
+                if name in owner:
+                    raise OutputError(
+                        f"output {name!r} is recorded by both {owner[name]!r} and {step.task.name!r}; rename one"
+                    )
+                owner[name] = step.task.name
+                record[name] = outputs[name]
+        return record
+
+    def _compile(self, step: Step) -> Callable[[list[Any], int], Any]:
+        """Turn the arguments of a step into one call on the slots."""
+        function: Callable[..., Any] = step.task.function
+        plain = [self._plain_slot(argument) for argument in step.arguments]
+        slots_only = [slot for slot in plain if slot is not None]
+        if len(slots_only) == len(plain) and not any(argument.keyword for argument in step.arguments):
+            return _call_with_slots(function, slots_only)
+        readers = [(argument, self._reader(step, argument)) for argument in step.arguments]
+        takes_context = any(isinstance(argument.source, FromContext) for argument in step.arguments)
+
+        def call(slots: list[Any], attempt: int) -> Any:
+            context = self._context(step, slots, attempt) if takes_context else None
+            positional: list[Any] = []
+            named: dict[str, Any] = {}
+            skipped = False  # what follows an argument left out can no longer go by position
+            for argument, read in readers:
+                value = read(slots, context)
+                if value is _SKIP:
+                    skipped = True
+                    continue
+                if argument.keyword or skipped:
+                    named[argument.name] = value
+                else:
+                    positional.append(value)
+            try:
+                return function(*positional, **named)
+            finally:
+                if context is not None:
+                    context.close()
+
+        return call
+
+    def _plain_slot(self, argument: Argument) -> int | None:
+        """Position of the slot an argument copies, or None when it takes more than copying."""
+        match argument.source:
+            case FromParameter(name=name, optional=False):
+                return self._position[name]
+            case FromTask(task=task):
+                return self._task_position[task]
+            case _:
+                return None
+
+    def _reader(self, step: Step, argument: Argument) -> Callable[[list[Any], TaskContext | None], Any]:
+        match argument.source:
+            case FromParameter(name=name):
+                at = self._position[name]
+                return lambda slots, _: _SKIP if slots[at] is ABSENT else slots[at]
+            case FromTask(task=task):
+                at = self._task_position[task]
+                return lambda slots, _: slots[at]
+            case FromOutput(task=task, output=output):
+                at = self._task_position[task]
+                return lambda slots, _: _pick(slots[at], output, task, step.task.name, argument.name)
+            case FromContext():
+                return lambda _, context: context
+            case FromUpstream() as source:
+                return lambda slots, _: self._upstream(slots, step, argument, source)
+
+    def _upstream(self, slots: Values, step: Step, argument: Argument, source: FromUpstream) -> Any:
+        """Take a key of a mapping that a dependency returned, else the whole value of the one left over."""
+        key = (step.task.name, argument.name)
+        decided = self._decided.get(key)
+        if decided is None:
+            decided = self._decided[key] = self._decide(slots, step, argument, source)
+        if decided is _SKIP:
+            return _SKIP
+        assert isinstance(decided, FromTask | FromOutput)
+        at = self._task_position[decided.task]
+        if isinstance(decided, FromTask):
+            return slots[at]
+        return _pick(slots[at], decided.output, decided.task, step.task.name, argument.name)
+
+    def _decide(
+        self, slots: Values, step: Step, argument: Argument, source: FromUpstream
+    ) -> FromTask | FromOutput | object:
+        values = {task: slots[self._task_position[task]] for task in source.tasks}
+        holders = [task for task, value in values.items() if isinstance(value, Mapping) and argument.name in value]
+        if len(holders) == 1:
+            return FromOutput(holders[0], argument.name)
+        if len(holders) > 1:
+            raise BindingError(
+                f"argument {argument.name!r} of task {step.task.name!r} is a key of what {' and '.join(holders)} "
+                f"return; say which with arguments={{{argument.name!r}: '{holders[0]}.{argument.name}'}}"
+            )
+        if source.whole is not None:
+            return FromTask(source.whole)
+        if source.optional:
+            return _SKIP
+        returned = {
+            task: sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+            for task, value in values.items()
+        }
+        raise BindingError(
+            f"nothing provides argument {argument.name!r} of task {step.task.name!r}: parameters "
+            f"{list(self._position)}, and its dependencies returned {returned}"
+        )
+
+    def _context(self, step: Step, slots: Values, attempt: int) -> TaskContext:
+        return TaskContext(
+            Variant.from_row(self._parameters, slots[: self._n]),
+            task=step.task.name,
+            attempt=attempt,
+            sweep_seed=self._definition.seed,
+            artifacts=self._artifacts,
+        )
+
+
+def _call_with_slots(function: Callable[..., Any], slots: list[int]) -> Callable[[list[Any], int], Any]:
+    if not slots:
+        return lambda _values, _attempt: function()
+    if len(slots) == 1:
+        at = slots[0]
+        return lambda values, _attempt: function(values[at])
+    pick = itemgetter(*slots)
+    return lambda values, _attempt: function(*pick(values))
+
+
+def _outputs(step: Step, value: Any) -> Mapping[str, Any]:
+    """The named outputs in what a task returned: a mapping as it is, anything else under the task's name."""
+    return value if isinstance(value, Mapping) else {step.task.name: value}
+
+
+def _pick(value: Any, output: str, task: str, wanted_by: str, argument: str) -> Any:
+    if isinstance(value, Mapping):
+        if output in value:
+            return value[output]
+    elif output == task:  # a value that is no mapping is the output named after its task
+        return value
+    held = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
+    raise BindingError(
+        f"argument {argument!r} of task {wanted_by!r} is output {output!r} of {task!r}, which returned {held}"
+    )
