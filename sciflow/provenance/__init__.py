@@ -1,0 +1,1 @@
+"""Facts about code, inputs, environment and machine: reads the world, writes nothing."""

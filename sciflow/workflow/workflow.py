@@ -1,0 +1,331 @@
+"""The workflow as its author builds it, part by part and in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sciflow.errors import OutputError, SpaceError, WorkflowError
+from sciflow.figures.spec import Figure, parse_figure
+from sciflow.scheduling.policy import Immediate, Policy, parse_policy
+from sciflow.space import Axis, Grid, Space
+from sciflow.workflow.binding import Definition, Step
+from sciflow.workflow.criteria import Criterion, parse_criteria
+from sciflow.workflow.frozen import FrozenMapping
+from sciflow.workflow.graph import order_tasks
+from sciflow.workflow.resolve import Scope, bind_arguments, did_you_mean, find_footprint
+from sciflow.workflow.resources import Resources, parse_resources
+from sciflow.workflow.task import Task, make_task
+
+
+class ExperimentalWorkflow:
+    """Tasks over a parameter space, with what they need and what is wanted of them.
+
+    Parts may be added in any order: what concerns one part is checked at once, what concerns several is
+    checked by `validate`, which planning and execution call first.
+
+    Parameters
+    ----------
+    name : str
+        Also the name of the sweep's directory.
+    seed : int
+        From it come the random numbers of every run.
+
+    Examples
+    --------
+    >>> workflow = ExperimentalWorkflow("decay")
+    >>> workflow.add_task("simulate", lambda rate: {"half_life": 0.693 / rate})
+    >>> workflow.add_parameter_space({"rate": [0.1, 0.2]})
+    >>> workflow
+    ExperimentalWorkflow('decay', tasks: simulate; parameters: rate)
+    """
+
+    def __init__(self, name: str, *, seed: int = 0) -> None:
+        self._name = _check_name(name)
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+            raise WorkflowError(f"the seed of {name!r} must be a whole number of at least 0, not {seed!r}")
+        self._seed = seed
+        self._tasks: dict[str, Task] = {}
+        self._factors: list[Space] = []
+        self._policy: Policy = Immediate()
+        self._figures: dict[str, Figure] = {}
+        self._resources: dict[str, Resources] = {}
+        self._criteria: tuple[Criterion, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the workflow and of its sweep's directory."""
+        return self._name
+
+    @property
+    def seed(self) -> int:
+        """The number from which all random numbers come."""
+        return self._seed
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, as added."""
+        return tuple(self._tasks.values())
+
+    @property
+    def space(self) -> Space:
+        """The parameter space: the product of all that was added."""
+        if not self._factors:
+            return Grid({})
+        space, *others = self._factors
+        for other in others:
+            space = space * other
+        return space
+
+    @property
+    def policy(self) -> Policy:
+        """When work may start."""
+        return self._policy
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """What is to be plotted."""
+        return tuple(self._figures.values())
+
+    @property
+    def resources(self) -> Mapping[str, Resources]:
+        """What one run of each task needs, for the tasks that said."""
+        return FrozenMapping(self._resources)
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """What must hold of a variant's metrics."""
+        return self._criteria
+
+    def add_task(
+        self,
+        name: str,
+        function: Callable[..., object],
+        depends_on: str | Iterable[str] = (),
+        *,
+        arguments: Mapping[str, str] | None = None,
+        outputs: str | Iterable[str] = (),
+        units: Mapping[str, str] | None = None,
+        deterministic: bool = False,
+    ) -> None:
+        """Add one step.
+
+        Parameters
+        ----------
+        name : str
+            A Python identifier.
+        function : callable
+            Its arguments are bound by name to parameters, dependencies and their outputs.
+        depends_on : iterable of str
+            Tasks that run before.
+        arguments : mapping, optional
+            Explicit sources: argument to the name of a parameter, dependency or output, or ``"task.key"``.
+        outputs : iterable of str
+            Outputs that are recorded although other tasks depend on this one.
+        units : mapping, optional
+            Output to unit, such as ``{"energy": "eV"}``.
+        deterministic : bool
+            Say that replicates need not repeat this task.
+        """
+        if name in self._tasks:
+            raise WorkflowError(f"workflow {self._name!r} has a task {name!r} already; choose another name")
+        self._tasks[name] = make_task(
+            name,
+            function,
+            depends_on,
+            arguments=arguments,
+            outputs=outputs,
+            units=units,
+            deterministic=deterministic,
+        )
+
+    def add_parameter_space(self, space: Space | Mapping[str, Iterable[object]]) -> None:
+        """Add parameters (new names multiply) or values (the same names unite); a mapping is a Grid.
+
+        Raises
+        ------
+        SpaceError
+            When some names are new and some are not.
+        """
+        added = space if isinstance(space, Space) else Grid(space)
+        names = set(added.names)
+        touched = [factor for factor in self._factors if names & set(factor.names)]
+        if not touched:
+            self._factors.append(added)
+            return
+        known = {name for factor in touched for name in factor.names}
+        if names != known:
+            shared, new = sorted(names & known), sorted(names ^ known)
+            raise SpaceError(
+                f"the added space shares {shared} with the one there is, but not {new}; to multiply, add only the "
+                f"new parameters {sorted(names - known)}; to unite, add a space over exactly {sorted(known)}, or "
+                "write the whole space with * and | and add it once"
+            )
+        united, *others = touched
+        for other in others:
+            united = united * other
+        place = self._factors.index(touched[0])
+        self._factors = [factor for factor in self._factors if factor not in touched]
+        self._factors.insert(place, united | added)
+
+    def add_parameter(self, name: str, values: Iterable[object] | None = None, *, default: object) -> None:
+        """Add a parameter, to a sweep that may have results already: they count as made at *default*.
+
+        Parameters
+        ----------
+        values : iterable, optional
+            The values to run; the default alone unless given. Without the default among them, variants at
+            the default leave the dataset; what is recorded of them stays.
+        default : object
+            The value that every earlier variant had.
+        """
+        known = {one for factor in self._factors for one in factor.names}
+        if name in known:
+            raise SpaceError(
+                f"parameter {name!r} exists already; to add values, unite: add_parameter_space over "
+                "the same names with the new values"
+            )
+        self._factors.append(Grid([Axis(name, [default] if values is None else values, default=default)]))
+
+    def set_resource_requirements(self, requirements: Mapping[str, Mapping[str, object]]) -> None:
+        """Say what one run of each task needs.
+
+        Parameters
+        ----------
+        requirements : mapping
+            Task to any of ``cpu_cores``, ``memory_gb``, ``gpu`` and ``max_runtime_hours``. Tasks that are not
+            named keep what was said of them before.
+        """
+        parsed = {task: parse_resources(task, needs) for task, needs in requirements.items()}
+        self._resources |= parsed
+
+    def set_scheduling_policy(self, name: str, options: Mapping[str, object] | None = None) -> None:
+        """Say when work may start: ``"immediate"``, or ``"off_peak"`` with its hours.
+
+        Parameters
+        ----------
+        options : mapping, optional
+            ``preferred_hours``, ``weekend_preferred``, ``max_wait_hours`` and ``timezone`` of ``"off_peak"``.
+        """
+        self._policy = parse_policy(name, options)
+
+    def add_visualization(self, name: str, options: Mapping[str, object]) -> None:
+        """Ask for a figure of the results.
+
+        Parameters
+        ----------
+        options : mapping
+            ``type`` (``"heatmap"``), ``x_axis``, ``y_axis``, ``value``, and if wanted ``facet_by``, ``title``.
+        """
+        if name in self._figures:
+            raise WorkflowError(f"workflow {self._name!r} has a figure {name!r} already; choose another name")
+        self._figures[name] = parse_figure(name, options)
+
+    def set_success_criteria(self, criteria: Mapping[str, object]) -> None:
+        """Say what must hold of the metrics; replaces what was said before.
+
+        Parameters
+        ----------
+        criteria : mapping
+            Metric to ``">= 0.9"``, or to ``{"min": 0.9, "max": 1.0}``.
+        """
+        self._criteria = parse_criteria(criteria)
+
+    def validate(self) -> Definition:
+        """Check that the parts fit together, and bind every argument.
+
+        Returns
+        -------
+        Definition
+            The same workflow as an immutable value.
+
+        Raises
+        ------
+        WorkflowError
+            For an unknown task or parameter, or no task at all; as `CycleError` for tasks in a circle, as
+            `BindingError` for an argument without a source or with two, as `OutputError` for outputs of
+            one name.
+        """
+        if not self._tasks:
+            raise WorkflowError(
+                f"workflow {self._name!r} has no tasks; add one with add_task(name, function)"
+            )
+        for task in self._tasks.values():
+            self._check_known(f"task {task.name!r} depends on", task.depends_on)
+        self._check_known("set_resource_requirements names", self._resources)
+        space = self.space
+        self._check_outputs(space)
+        self._check_figures(space)
+        return Definition(
+            name=self._name,
+            seed=self._seed,
+            space=space,
+            steps=self._bind(space),
+            policy=self._policy,
+            figures=self.figures,
+            resources=FrozenMapping(self._resources),
+            criteria=self._criteria,
+        )
+
+    def _bind(self, space: Space) -> tuple[Step, ...]:
+        declared = {task.name: task.outputs for task in self._tasks.values()}
+        derived = {one.name: one.derived for one in space.parameters}
+        inner = {name for task in self._tasks.values() for name in task.depends_on}
+        steps: dict[str, Step] = {}
+        for name in order_tasks({task.name: task.depends_on for task in self._tasks.values()}):
+            task = self._tasks[name]
+            arguments = bind_arguments(Scope(task, space.names, space.optional, declared))
+            upstream = {one for before in task.depends_on for one in steps[before].footprint}
+            footprint = find_footprint(task, arguments, upstream, derived)
+            steps[name] = Step(task, arguments, sink=name not in inner, footprint=footprint)
+        return tuple(steps.values())
+
+    def _check_known(self, what: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._tasks:
+                raise WorkflowError(
+                    f"{what} the unknown task {name!r}; tasks are {', '.join(self._tasks)}"
+                    + did_you_mean(name, self._tasks)
+                )
+
+    def _check_outputs(self, space: Space) -> None:
+        owner: dict[str, str] = {}
+        inner = {name for task in self._tasks.values() for name in task.depends_on}
+        for task in self._tasks.values():
+            for output in task.outputs:
+                if output in owner:
+                    raise OutputError(
+                        f"tasks {owner[output]!r} and {task.name!r} both record the output {output!r}; rename one"
+                    )
+                if output in space.names:
+                    raise OutputError(
+                        f"task {task.name!r} records an output {output!r}, which is the name of a parameter; rename it"
+                    )
+                owner[output] = task.name
+            unknown = [name for name in task.units if name not in task.outputs]
+            if unknown and task.outputs and task.name in inner:
+                raise OutputError(
+                    f"task {task.name!r} has a unit for {unknown[0]!r}, which is not among its outputs "
+                    f"{', '.join(task.outputs)}" + did_you_mean(unknown[0], task.outputs)
+                )
+
+    def _check_figures(self, space: Space) -> None:
+        for figure in self._figures.values():
+            for name in figure.parameters:
+                if name not in space.names:
+                    raise WorkflowError(
+                        f"figure {figure.name!r} is over {name!r}, which is no parameter; parameters are "
+                        f"{', '.join(space.names) or '(none)'}" + did_you_mean(name, space.names)
+                    )
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(self._tasks) or "none"
+        parameters = ", ".join(name for factor in self._factors for name in factor.names) or "none"
+        return f"{type(self).__name__}({self._name!r}, tasks: {tasks}; parameters: {parameters})"
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not name.strip() or name in {".", ".."} or set(name) & set("/\\\0"):
+        raise WorkflowError(
+            f"workflow name {name!r} cannot name a directory; use a text without slashes, such as 'neural_network'"
+        )
+    return name
