@@ -1,0 +1,383 @@
+"""A segment: the append-only file of one writer process. It holds a first line for people, then frames."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import threading
+import uuid
+import zlib
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+from sciflow.errors import FormatError
+from sciflow.store.atomic import Bytes, sync_data, sync_directory, write_error
+from sciflow.store.column import decode
+from sciflow.store.frame import FRAME_MAGIC, PREFIX_BYTES, Prefix, newer_format, parse_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from sciflow.store.frame import Frame
+
+SEGMENT_VERSION: Final = 1
+FIRST_LINE: Final = b"sciflow segment %d\n" % SEGMENT_VERSION
+_ANY_FIRST_LINE = re.compile(rb"sciflow segment (\d{1,9})\n")
+
+_FIRST_BLOCK_BYTES, _BLOCK_BYTES = 64 << 10, 8 << 20  # of one read; it grows while reading goes straight on
+_EAGER_BYTES = 4 << 20  # a longer column is checked when it is loaded, not when the segment is scanned
+_MAX_BUFFERS = 1024  # IOV_MAX of every system
+
+
+# ------------------------------------------------------------------------------------------- write
+
+
+class SegmentWriter:
+    """Appends commits to a segment of its own; after a failure, or a fork, it goes on in a new one.
+
+    Parameters
+    ----------
+    directory
+        The ``segments`` directory of a sweep.
+    session
+        The number of the session that the writer works for.
+    write, sync
+        How buffers are written and made durable (``os.writev``, ``os.fdatasync``); for fault tests.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        session: int,
+        *,
+        write: Callable[[int, Sequence[Bytes]], int] = os.writev,
+        sync: Callable[[int], None] = sync_data,
+    ) -> None:
+        self._directory, self._session = directory, session
+        self._write, self._sync = write, sync
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._pid = 0
+        self.path: Path | None = None
+        """The segment of the latest commit."""
+
+    def commit(self, frames: Sequence[Frame]) -> None:
+        """Append *frames*; when it returns they are on the disk.
+
+        Raises
+        ------
+        StoreWriteError
+            The frames may or may not be there (committing them again is harmless). The segment is
+            abandoned: after a failed fsync the system may call lost pages clean.
+        """
+        buffers = [buffer for frame in frames for buffer in frame.render()]
+        if not buffers:
+            return
+        with self._lock:
+            if self._descriptor is not None and self._pid != os.getpid():
+                self._abandon()  # a forked child must not write into its parent's file
+            try:
+                self._append(buffers)
+            except OSError as error:
+                self._abandon()
+                raise write_error(self.path or self._directory, error) from error
+            except BaseException:
+                self._abandon()
+                raise
+
+    def close(self) -> None:
+        """Close the segment; a later commit opens a new one."""
+        with self._lock:
+            self._abandon()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, buffers: list[Bytes]) -> None:
+        if self._descriptor is not None:
+            self._write_all(self._descriptor, buffers)
+            self._sync(self._descriptor)
+            return
+        self.path = self._directory / segment_name(self._session)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor, self._pid = os.open(self.path, flags, 0o644), os.getpid()
+        self._write_all(self._descriptor, [FIRST_LINE, *buffers])
+        self._sync(self._descriptor)
+        sync_directory(self._directory)
+
+    def _write_all(self, descriptor: int, buffers: list[Bytes]) -> None:
+        if len(buffers) > _MAX_BUFFERS:
+            buffers = [b"".join(buffers)]
+        rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        while rest:
+            written = self._write(descriptor, rest)
+            while rest and written >= rest[0].nbytes:
+                written -= rest.pop(0).nbytes
+            if rest:
+                rest[0] = rest[0][written:]
+
+    def _abandon(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def segment_name(session: int) -> str:
+    """A new name: session, host and process for people, and a random part that makes it unique."""
+    host = re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII)
+    return f"{session:06d}-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}.seg"
+
+
+def session_of(name: str) -> int:
+    """The session that the segment called *name* belongs to."""
+    head = name.partition("-")[0]
+    if not head.isdecimal():
+        raise FormatError(f"{name} is not the name of a segment; move it out of the sweep directory")
+    return int(head)
+
+
+# -------------------------------------------------------------------------------------------- read
+
+
+class BlockReader:
+    """Reads a file with ``pread`` in big blocks, so that many small frames cost few calls."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._block_bytes = _FIRST_BLOCK_BYTES
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.n_bytes = os.fstat(self._descriptor).st_size
+        self._start = 0
+        self._block = memoryview(b"")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def read(self, offset: int, n_bytes: int) -> memoryview:
+        """*n_bytes* from *offset* on; fewer only at the end of the file."""
+        begin = offset - self._start
+        if begin >= 0 and begin + n_bytes <= len(self._block):
+            return self._block[begin : begin + n_bytes]
+        straight_on = 0 <= begin <= len(self._block)
+        self._block_bytes = min(4 * self._block_bytes, _BLOCK_BYTES) if straight_on else _FIRST_BLOCK_BYTES
+        if n_bytes >= self._block_bytes:
+            return self._fetch(offset, n_bytes)
+        self._start, self._block = offset, self._fetch(offset, self._block_bytes)
+        return self._block[:n_bytes]
+
+    def _fetch(self, offset: int, n_bytes: int) -> memoryview:
+        n_bytes = max(0, min(n_bytes, self.n_bytes - offset))
+        data = os.pread(self._descriptor, n_bytes, offset)
+        if len(data) == n_bytes:
+            return memoryview(data)
+        # one call gives at most 2 GiB
+        parts, got = [data], len(data)
+        while got < n_bytes and parts[-1]:
+            parts.append(os.pread(self._descriptor, n_bytes - got, offset + got))
+            got += len(parts[-1])
+        return memoryview(b"".join(parts))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """Where a committed frame lies, and its header; columns are read when asked for."""
+
+    path: Path
+    offset: int
+    n_bytes: int
+    session: int
+    header: dict[str, Any]
+    """The frame's facts, and ``columns``: for each its name, kind, encoding and what that encoding needs."""
+    body: int
+    """Where the first buffer starts."""
+
+    @property
+    def n(self) -> int:
+        """The number of variants."""
+        return self.header["n"]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return [column["name"] for column in self.header["columns"]]
+
+    def column(self, name: str) -> dict[str, Any] | None:
+        """The description of a column, None when the frame has none of this name."""
+        return next((column for column in self.header["columns"] if column["name"] == name), None)
+
+    def table(self, names: Iterable[str] | None = None, reader: BlockReader | None = None) -> dict[str, Any]:
+        """The columns called *names* (those that exist; all by default), decoded.
+
+        Raises
+        ------
+        FormatError
+            The bytes of a column changed on the disk.
+        """
+        if reader is None:
+            with BlockReader(self.path) as own:
+                return self.table(names, own)
+        wanted = None if names is None else set(names)
+        found: dict[str, Any] = {}
+        for column, sizes, offset, checksum in self.layout():
+            if wanted is not None and column["name"] not in wanted:
+                continue
+            data = reader.read(offset, sum(sizes))
+            if sum(sizes) > _EAGER_BYTES and zlib.crc32(data) != checksum:
+                raise FormatError(
+                    f"{self.path}: column {column['name']!r} of the frame at byte {self.offset} is damaged; "
+                    "restore the file from a copy, or run those variants again"
+                )
+            ends = list(accumulate(sizes, initial=0))
+            buffers = [data[a:b] for a, b in pairwise(ends)]
+            found[column["name"]] = decode(column, self.n, buffers)
+        return found
+
+    def layout(self) -> Iterable[tuple[dict[str, Any], list[int], int, int]]:
+        """Each column's description, buffer sizes, offset in the file, and checksum."""
+        offset = self.body
+        header = self.header
+        for column, sizes, checksum in zip(
+            header["columns"], header["sizes"], header["checksums"], strict=True
+        ):
+            yield column, sizes, offset, checksum
+            offset += sum(sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentScan:
+    """The frames of one segment up to *end*; bytes after it are a commit that is not, or never, finished."""
+
+    path: Path
+    session: int
+    frames: tuple[FrameRef, ...]
+    problems: tuple[str, ...]
+    end: int
+    tail: int
+    """Bytes after *end* when the segment was scanned."""
+
+
+def scan_segment(path: Path, known: SegmentScan | None = None) -> SegmentScan:
+    """Find and check the frames of the segment at *path*.
+
+    Parameters
+    ----------
+    known
+        An earlier scan of the same file: only what was appended since is read.
+
+    Raises
+    ------
+    FormatError
+        The segment, or a frame in it, was written by a newer release.
+    """
+    session = session_of(path.name)
+    frames, problems, end = (
+        (list(known.frames), list(known.problems), known.end) if known else (list[FrameRef](), list[str](), 0)
+    )
+    with BlockReader(path) as reader:
+        if end == 0:
+            end = _check_first_line(reader, problems)
+        while end < reader.n_bytes:
+            step = _next_frame(reader, end, session, problems)
+            if step is None:
+                break
+            end, frame = step
+            if frame is not None:
+                frames.append(frame)
+        return SegmentScan(path, session, tuple(frames), tuple(problems), end, max(0, reader.n_bytes - end))
+
+
+def _check_first_line(reader: BlockReader, problems: list[str]) -> int:
+    """Where the first frame may start; 0 when the first line is not written yet."""
+    first = bytes(reader.read(0, len(FIRST_LINE)))
+    if first == FIRST_LINE:
+        return len(FIRST_LINE)
+    if len(first) < len(FIRST_LINE):
+        return reader.n_bytes if first and not FIRST_LINE.startswith(first) else 0
+    found = _ANY_FIRST_LINE.match(bytes(reader.read(0, 64)))
+    if found and int(found[1]) > SEGMENT_VERSION:
+        raise newer_format(reader.path, int(found[1]), SEGMENT_VERSION)
+    problems.append(f"{reader.path}: the first line is damaged; its intact frames are used")
+    return len(FIRST_LINE)
+
+
+def _next_frame(
+    reader: BlockReader, offset: int, session: int, problems: list[str]
+) -> tuple[int, FrameRef | None] | None:
+    """The frame at *offset* (None in its place when it is damaged) and where the next may start.
+
+    None when there is nothing more but the torn end of the file.
+    """
+    prefix = parse_prefix(reader.read(offset, PREFIX_BYTES), reader.path)
+    if prefix is None:
+        found = _resynchronise(reader, offset + 1)
+        if found is None:
+            return None
+        problems.append(
+            f"{reader.path}: {found - offset} bytes from byte {offset} on are damaged and skipped"
+        )
+        return found, None
+    end = offset + prefix.n_bytes
+    if end > reader.n_bytes:
+        return None
+    last = end == reader.n_bytes
+    header = _read_header(reader, offset, prefix)
+    if header is not None:
+        frame = FrameRef(
+            reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header
+        )
+        # a long column is checked when it is loaded; only the last frame can be half written
+        limit = None if last else _EAGER_BYTES
+        if all(
+            zlib.crc32(reader.read(at, sum(sizes))) == checksum
+            for _, sizes, at, checksum in frame.layout()
+            if limit is None or sum(sizes) <= limit
+        ):
+            return end, frame
+    if last:
+        return None
+    problems.append(
+        f"{reader.path}: the frame of {prefix.n_bytes} bytes at byte {offset} is damaged and skipped"
+    )
+    return end, None
+
+
+_schemas: dict[bytes, list[dict[str, Any]]] = {}
+
+
+def _read_header(reader: BlockReader, offset: int, prefix: Prefix) -> dict[str, Any] | None:
+    data = bytes(reader.read(offset + PREFIX_BYTES, prefix.n_header))
+    if zlib.crc32(data) != prefix.header_checksum:
+        return None
+    facts, _, schema = data.partition(b"\n")
+    columns = _schemas.get(schema)
+    if columns is None:
+        if len(_schemas) > 1000:
+            _schemas.clear()
+        columns = _schemas[schema] = cast("list[dict[str, Any]]", json.loads(schema))
+    header = cast("dict[str, Any]", json.loads(facts))
+    header["columns"] = columns
+    return header
+
+
+def _resynchronise(reader: BlockReader, offset: int) -> int | None:
+    """The next place from *offset* on where an intact prefix stands."""
+    overlap = len(FRAME_MAGIC) - 1
+    while offset < reader.n_bytes:
+        block = bytes(reader.read(offset, min(_BLOCK_BYTES, reader.n_bytes - offset)))
+        found = block.find(FRAME_MAGIC)
+        while found >= 0:
+            if parse_prefix(reader.read(offset + found, PREFIX_BYTES), reader.path) is not None:
+                return offset + found
+            found = block.find(FRAME_MAGIC, found + 1)
+        offset += max(1, len(block) - overlap)
+    return None
