@@ -49,8 +49,10 @@ class Zone:
         return self.name or system_zone_name() or datetime.now(UTC).astimezone().strftime("%Z")
 
     def _to_utc(self, wall: datetime) -> datetime:
-        aware = wall if self.name is None else wall.replace(tzinfo=ZoneInfo(self.name))
-        return aware.astimezone(UTC)  # of a naive datetime, astimezone asks the system
+        if self.name is not None:
+            return wall.replace(tzinfo=ZoneInfo(self.name)).astimezone(UTC)
+        # astimezone() of a naive datetime moves skipped times backward; timestamp() moves them forward
+        return datetime.fromtimestamp(wall.timestamp(), UTC)
 
 
 def system_zone_name() -> str | None:
