@@ -1,0 +1,32 @@
+"""Parameter sweeps of multi-step computations that are never lost, mislabelled, or in the way of being extended.
+
+Everything a user needs is an attribute of this package and is loaded when it is first used, so that
+``import sciflow`` costs next to nothing; `sciflow/__init__.pyi` says where each name comes from.
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Axis",
+    "Engine",
+    "ExperimentalWorkflow",
+    "Grid",
+    "LatinHypercube",
+    "LocalCluster",
+    "Named",
+    "Points",
+    "Random",
+    "Range",
+    "Replicates",
+    "Results",
+    "SciflowError",
+    "Sobol",
+    "Variant",
+    "Zip",
+    "create_reproducibility_package",
+    "open_results",
+]
+
+__getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

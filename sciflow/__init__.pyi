@@ -1,0 +1,21 @@
+from .analysis.results import Results as Results
+from .analysis.results import open_results as open_results
+from .canonical import Named as Named
+from .clusters.local import LocalCluster as LocalCluster
+from .engine.engine import Engine as Engine
+from .errors import SciflowError as SciflowError
+from .packaging.create import create_reproducibility_package as create_reproducibility_package
+from .space import Axis as Axis
+from .space import Grid as Grid
+from .space import LatinHypercube as LatinHypercube
+from .space import Points as Points
+from .space import Random as Random
+from .space import Range as Range
+from .space import Replicates as Replicates
+from .space import Sobol as Sobol
+from .space import Variant as Variant
+from .space import Zip as Zip
+from .workflow.workflow import ExperimentalWorkflow as ExperimentalWorkflow
+
+__version__: str
+__all__: list[str]
