@@ -69,9 +69,7 @@ def fixed(values: NDArray[Any], *, kind: Kind = "output", **attributes: Any) -> 
     return ColumnData(kind, "fixed", len(values), (_raw(values),), _typed(values, attributes))
 
 
-def masked(
-    values: NDArray[Any], valid: NDArray[np.bool_], *, kind: Kind = "output", **attributes: Any
-) -> ColumnData:
+def masked(values: NDArray[Any], valid: NDArray[np.bool_], *, kind: Kind = "output", **attributes: Any) -> ColumnData:
     """Like `fixed`, with False in *valid* where a variant has no value."""
     values = _storable(values)
     buffers = (_raw(values), _raw(np.ascontiguousarray(valid, dtype=np.bool_)))
@@ -178,9 +176,7 @@ def decode(description: Mapping[str, Any], n: int, buffers: Sequence[Bytes]) -> 
             return _array(description, n, buffers[0])
         case "masked":
             valid = np.frombuffer(buffers[1], dtype=np.bool_)
-            mask = np.broadcast_to(
-                ~valid.reshape(n, *(1 for _ in description["shape"])), (n, *description["shape"])
-            )
+            mask = np.broadcast_to(~valid.reshape(n, *(1 for _ in description["shape"])), (n, *description["shape"]))
             return np.ma.MaskedArray(_array(description, n, buffers[0]), mask=mask)
         case "text":
             return _decode_text(buffers)
@@ -231,9 +227,7 @@ def _array(description: Mapping[str, Any], n: int, buffer: Bytes) -> NDArray[Any
 # ------------------------------------------------------------------------------------------ choose
 
 
-def _scalars(
-    values: Sequence[Any], types: set[type], kind: Kind, attributes: Mapping[str, Any]
-) -> ColumnData:
+def _scalars(values: Sequence[Any], types: set[type], kind: Kind, attributes: Mapping[str, Any]) -> ColumnData:
     """One scalar per variant; *types* are the types that occur."""
     present_types = types - {type(None)}
     if any(issubclass(t, np.generic) for t in present_types):
@@ -272,9 +266,7 @@ def _strings(values: Sequence[str | None], kind: Kind, attributes: Mapping[str, 
     return category(tuple(index), codes, kind=kind, **attributes)
 
 
-def _numbers(
-    values: Sequence[Any], dtype: str | None, kind: Kind, attributes: Mapping[str, Any]
-) -> ColumnData:
+def _numbers(values: Sequence[Any], dtype: str | None, kind: Kind, attributes: Mapping[str, Any]) -> ColumnData:
     if type(None) not in set(map(type, values)):
         return fixed(np.array(values, dtype=dtype), kind=kind, **attributes)
     valid = np.array([value is not None for value in values])
@@ -313,9 +305,7 @@ def _storable(values: NDArray[Any]) -> NDArray[Any]:
     """*values* contiguous and little-endian."""
     values = np.asarray(values)
     if values.dtype.hasobject or values.dtype.kind == "V":
-        raise TypeError(
-            f"an array of type {values.dtype} cannot be recorded; use numbers, bools, text or dates"
-        )
+        raise TypeError(f"an array of type {values.dtype} cannot be recorded; use numbers, bools, text or dates")
     return np.asarray(values, dtype=values.dtype.newbyteorder("<"), order="C")
 
 

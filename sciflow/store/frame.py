@@ -65,9 +65,7 @@ class Frame:
             buffers += column.buffers
             sizes.append([_n_bytes(buffer) for buffer in column.buffers])
             checksums.append(checksum)
-            schema.append(
-                {"name": name, "kind": column.kind, "encoding": column.encoding, **column.description}
-            )
+            schema.append({"name": name, "kind": column.kind, "encoding": column.encoding, **column.description})
         facts = {**self.header, "n": self.n, "sizes": sizes, "checksums": checksums}
         header = f"{_json(facts)}\n{_json(schema)}\n".encode()
         n_body = sum(map(sum, sizes))

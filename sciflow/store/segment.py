@@ -246,9 +246,7 @@ class FrameRef:
         """Each column's description, buffer sizes, offset in the file, and checksum."""
         offset = self.body
         header = self.header
-        for column, sizes, checksum in zip(
-            header["columns"], header["sizes"], header["checksums"], strict=True
-        ):
+        for column, sizes, checksum in zip(header["columns"], header["sizes"], header["checksums"], strict=True):
             yield column, sizes, offset, checksum
             offset += sum(sizes)
 
@@ -322,9 +320,7 @@ def _next_frame(
         found = _resynchronise(reader, offset + 1)
         if found is None:
             return None
-        problems.append(
-            f"{reader.path}: {found - offset} bytes from byte {offset} on are damaged and skipped"
-        )
+        problems.append(f"{reader.path}: {found - offset} bytes from byte {offset} on are damaged and skipped")
         return found, None
     end = offset + prefix.n_bytes
     if end > reader.n_bytes:
@@ -332,9 +328,7 @@ def _next_frame(
     last = end == reader.n_bytes
     header = _read_header(reader, offset, prefix)
     if header is not None:
-        frame = FrameRef(
-            reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header
-        )
+        frame = FrameRef(reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header)
         # a long column is checked when it is loaded; only the last frame can be half written
         limit = None if last else _EAGER_BYTES
         if all(
@@ -345,9 +339,7 @@ def _next_frame(
             return end, frame
     if last:
         return None
-    problems.append(
-        f"{reader.path}: the frame of {prefix.n_bytes} bytes at byte {offset} is damaged and skipped"
-    )
+    problems.append(f"{reader.path}: the frame of {prefix.n_bytes} bytes at byte {offset} is damaged and skipped")
     return end, None
 
 
