@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sciflow.planning.batch import Batch
 from sciflow.planning.batching import batch_size
@@ -16,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sciflow.clusters.protocol import Answer, Workers
-    from sciflow.scheduling.policy import Policy
+    from sciflow.engine.gate import Gate
+
+Ending = Literal["finished", "stopped", "closed"]
+"""Why a run of the loop ended; after "closed" it goes on with new workers when the window opens."""
 
 TARGET_S = 2.0
 """Seconds of work in a batch: a worker asked to stop, or the progress display, never waits much longer."""
@@ -39,10 +40,6 @@ class Watcher(Protocol):
         """A worker died with this batch."""
         ...
 
-    def closed(self, explanation: str) -> None:
-        """The policy allows no work now."""
-        ...
-
     def tick(self) -> None:
         """Called several times a second: heartbeats, refreshes; raises to stop the sweep."""
         ...
@@ -58,24 +55,21 @@ class Loop:
 
     Parameters
     ----------
-    workers : running workers
-    policy : says when work may start
-    started : when the sweep was asked for; `max_wait_hours` counts from here
+    gate : says when work may start
     todo : attempt number → rows to run
     watcher : told what happens
     missing_of : of these rows, which are not committed yet (asked of the store after a worker died)
     give_up : record a row as failed because its worker dies whenever it runs
-    now : the clock, as aware UTC
+    any_done : whether the sweep has any good result; until it has, an error of the definition ends it
     """
 
-    workers: Workers
-    policy: Policy
-    started: datetime
+    gate: Gate
     todo: Mapping[int, RowSet]
     watcher: Watcher
     missing_of: Callable[[RowSet], RowSet]
     give_up: Callable[[int, int], None]
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    any_done: bool = False
+    _workers: Workers = field(init=False)
     _waiting: deque[tuple[int, RowSet]] = field(init=False)
     _alone: deque[tuple[int, int]] = field(init=False, default_factory=deque)
     _deaths: dict[int, int] = field(init=False, default_factory=dict)
@@ -83,69 +77,61 @@ class Loop:
     _number: int = field(init=False, default=0)
     _busy_s: float = field(init=False, default=0.0)
     _n_settled: int = field(init=False, default=0)
-    _any_done: bool = field(init=False, default=False)
-    _overdue: bool = field(init=False, default=False)
 
-    def run(self) -> bool:
-        """Work until nothing is left (True) or the watcher says stop (False)."""
+    def __post_init__(self) -> None:
         self._waiting = deque((attempt, rows) for attempt, rows in self.todo.items() if len(rows))
+
+    def run(self, workers: Workers) -> Ending:
+        """Work with these workers until nothing is left, the window closes or the watcher says stop."""
+        self._workers = workers
         draining = False
         while self._waiting or self._alone or self._in_flight:
             self.watcher.tick()
             if self.watcher.stopping():
                 if not draining:
-                    self.workers.drain()
+                    workers.drain()
                     draining = True
                 if not self._in_flight:
-                    return False
-            else:
-                self._feed()
-            if self._in_flight:
-                answer = self.workers.next_answer(_TICK_S)
-                if answer is not None:
-                    self._settle(answer)
-            else:
-                time.sleep(_TICK_S)  # the window is closed
-        return True
+                    return "stopped"
+            elif not self._feed() and not self._in_flight:
+                return "closed"
+            answer = workers.next_answer(_TICK_S)
+            if answer is not None:
+                self._settle(answer)
+        return "finished"
 
     @property
     def n_waiting(self) -> int:
         """Variants that no worker has yet."""
         return sum(len(rows) for _, rows in self._waiting) + len(self._alone)
 
-    def _feed(self) -> None:
-        now = self.now()
-        opening = self.policy.opening(now)
-        if not opening.may_start and not self._overdue:
-            start_by = self.policy.start_by(self.started)
-            # max_wait_hours bounds the wait before the first variant; once that has begun, the sweep goes on
-            self._overdue = not self._number and start_by is not None and now >= start_by
-            if not self._overdue:
-                if not self._in_flight:
-                    self.watcher.closed(self.policy.explain(now, (now - self.started).total_seconds()))
-                return
+    def _feed(self) -> bool:
+        """Send what the policy and the limit allow; False when the window is closed."""
+        opening = self.gate.opening()
+        if not opening.may_start:
+            return False
+        self.gate.begin()
         stop_at = None if opening.until is None else opening.until.timestamp()
         if self._alone:
             # a suspect runs with nothing else in flight, so that its death can be blamed on nobody else
             if not self._in_flight:
                 attempt, row = self._alone.popleft()
                 self._submit(RowSet.span(row, row + 1), attempt, stop_at)
-            return
-        while self._waiting and len(self._in_flight) < 2 * self.workers.n_slots:
+            return True
+        while self._waiting and len(self._in_flight) < 2 * self._workers.n_slots:
             attempt, waiting = self._waiting.popleft()
             mean_s = self._busy_s / self._n_settled if self._n_settled else None
-            rows, rest = waiting.split(
-                batch_size(len(waiting), self.workers.n_slots, mean_s, target_s=TARGET_S)
-            )
+            rows, rest = waiting.split(batch_size(len(waiting), self._workers.n_slots, mean_s, target_s=TARGET_S))
             if len(rest):
                 self._waiting.appendleft((attempt, rest))
             self._submit(rows, attempt, stop_at)
+        return True
 
     def _submit(self, rows: RowSet, attempt: int, stop_at: float | None) -> None:
         self._number += 1
         batch = Batch(self._number, tuple(rows), attempt, TARGET_S, stop_at)
         self._in_flight[batch.number] = batch
-        self.workers.submit(batch)
+        self._workers.submit(batch)
 
     def _settle(self, answer: Answer) -> None:
         batch = answer.batch
@@ -158,9 +144,9 @@ class Loop:
             return
         self._busy_s += ack.busy_s
         self._n_settled += ack.n_done + ack.n_failed
-        self._any_done = self._any_done or ack.n_done > 0
+        self.any_done = self.any_done or ack.n_done > 0
         self.watcher.settled(ack.n_done, ack.n_failed, ack.message)
-        if ack.fatal is not None and not self._any_done:
+        if ack.fatal is not None and not self.any_done:
             raise ack.fatal
         if ack.left:
             self._give_back(batch.attempt, ack.left)
@@ -193,6 +179,3 @@ class Loop:
         else:
             # rows run in order, so the culprit is among the first that are missing: halve until few are left
             self._waiting.extendleft((batch.attempt, half) for half in reversed(left.split(len(left) // 2)))
-
-
-

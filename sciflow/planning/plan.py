@@ -10,7 +10,7 @@ from sciflow.planning.rows import RowSet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Reason = Literal["missing", "lost", "failed", "stale", "forced"]
+Reason = Literal["missing", "failed", "stale", "forced"]
 """Why a variant must run; a closed set."""
 
 
@@ -20,20 +20,39 @@ class Progress:
 
     Parameters
     ----------
-    done, failed, lost : RowSet
-        Recorded as done by this code; failed in user code; failed for reasons of infrastructure.
+    done, failed : RowSet
+        Recorded as done, or only as failed, by today's code.
     stale, stale_failed : RowSet
-        Done, or failed, by other code than today's, and not (yet) done by today's.
+        Done, or only failed, by other code than today's, and not settled by today's.
+    attempts : Mapping of int to RowSet
+        Attempt number → rows that have a record with it.
     n_foreign : int
         Recorded variants that are no longer part of the space; they stay on disk.
     """
 
     done: RowSet
     failed: RowSet
-    lost: RowSet
     stale: RowSet
     stale_failed: RowSet
+    attempts: Mapping[int, RowSet]
     n_foreign: int = 0
+
+    @property
+    def n_failed(self) -> int:
+        """Variants that have failed and never succeeded."""
+        return len(self.failed) + len(self.stale_failed)
+
+    def by_attempt(self, rows: RowSet) -> dict[int, RowSet]:
+        """Split *rows* by the number of the attempt that comes next for them."""
+        split: dict[int, RowSet] = {}
+        for attempt, tried in sorted(self.attempts.items(), reverse=True):
+            mine = rows & tried
+            if len(mine):
+                split[attempt + 1] = mine
+                rows = rows - mine
+        if len(rows):
+            split[1] = rows
+        return dict(sorted(split.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +93,7 @@ class Plan:
             "workflow": self.workflow,
             "variants": self.n_variants,
             "done": len(self.progress.done),
-            "failed": len(self.progress.failed) + len(self.progress.lost),
+            "failed": self.progress.n_failed,
             "stale": len(self.progress.stale),
             "not_in_space": self.progress.n_foreign,
             "todo": {reason: len(rows) for reason, rows in self.todo.items()},
@@ -88,7 +107,9 @@ class Plan:
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
         ]
         if self.progress.n_foreign:
-            lines.append(f"  {self.progress.n_foreign:,} recorded variants are not part of this space; they stay on disk")
+            lines.append(
+                f"  {self.progress.n_foreign:,} recorded variants are not part of this space; they stay on disk"
+            )
         return "\n".join(lines)
 
 
@@ -107,12 +128,11 @@ def choose(
     everything = RowSet.span(0, n_variants) if only is None else only
     if force:
         return {"forced": everything} if len(everything) else {}
-    known = progress.done | progress.failed | progress.lost | progress.stale | progress.stale_failed
+    known = progress.done | progress.failed | progress.stale | progress.stale_failed
     todo: dict[Reason, RowSet] = {
         "missing": everything - known,
-        "lost": everything & progress.lost,
         # a failure of other code than today's is tried again: the code changed, so the reason may be gone
-        "failed": everything & (progress.stale_failed | progress.failed if retry_failed else progress.stale_failed),
+        "failed": everything & (progress.failed | progress.stale_failed if retry_failed else progress.stale_failed),
         "stale": everything & progress.stale if rerun_stale else RowSet.empty(),
     }
     return {reason: rows for reason, rows in todo.items() if len(rows)}

@@ -108,9 +108,7 @@ class RowSet:
         at = int(np.searchsorted(ends, n, side="right"))
         # the interval `at` holds the boundary; `middle` is where it is cut
         middle = int(self.stops[at] - (ends[at] - n))
-        head = RowSet.from_intervals(
-            np.r_[self.starts[:at], self.starts[at]], np.r_[self.stops[:at], middle]
-        )
+        head = RowSet.from_intervals(np.r_[self.starts[:at], self.starts[at]], np.r_[self.stops[:at], middle])
         tail = RowSet.from_intervals(np.r_[middle, self.starts[at + 1 :]], np.r_[self.stops[at], self.stops[at + 1 :]])
         return head, tail
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sciflow.errors import BindingError, OutputError
 from sciflow.running.context import TaskContext
 from sciflow.running.failure import TaskFailedError
-from sciflow.space import ABSENT, Variant
-from sciflow.workflow import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
+from sciflow.space.variant import ABSENT, Variant, schema_of
+from sciflow.workflow.binding import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sciflow.workflow import Argument, Definition, Step
+    from sciflow.workflow.binding import Argument, Definition, Step
 
 Values = Sequence[Any]
 """The parameter values of one variant, in the order of the space, followed by the values of the tasks so far."""
@@ -56,7 +56,7 @@ class VariantRunner:
         slots = list(row)
         try:
             for call in self._calls:
-                slots.append(call(slots, attempt))  # noqa: PERF401  each call needs what those before it appended
+                slots.append(call(slots, attempt))
         except (Exception, SystemExit) as error:
             step = self._definition.steps[len(slots) - self._n]
             raise TaskFailedError(step.task.name) from error
@@ -190,8 +190,10 @@ class VariantRunner:
         )
 
     def _context(self, step: Step, slots: Values, attempt: int) -> TaskContext:
+        row = slots[: self._n]
+        present = tuple([value is not ABSENT for value in row])
         return TaskContext(
-            Variant.from_row(self._parameters, slots[: self._n]),
+            Variant.of(schema_of(self._parameters, present), tuple(v for v in row if v is not ABSENT)),
             task=step.task.name,
             attempt=attempt,
             sweep_seed=self._definition.seed,

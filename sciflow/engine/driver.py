@@ -1,0 +1,300 @@
+"""Driver: the shell around the loop: owns the session, workers, display and consolidated file of one call."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import numpy as np
+
+import sciflow
+from sciflow.engine.loop import Loop
+from sciflow.engine.progress import Display, Silent, open_display
+from sciflow.engine.worker import BatchRunner
+from sciflow.errors import SweepError
+from sciflow.events import Event, EventName
+from sciflow.provenance.code import capture_code
+from sciflow.provenance.environment import capture_environment
+from sciflow.running.failure import Failure
+from sciflow.store.consolidate import is_consolidated
+from sciflow.store.lease import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sciflow.clusters.protocol import Cluster, Workers
+    from sciflow.engine.gate import Gate
+    from sciflow.engine.sweep import Sweep
+    from sciflow.planning.batch import Batch
+    from sciflow.planning.plan import Plan
+    from sciflow.planning.rows import RowSet
+    from sciflow.store.directory import SweepDirectory
+
+REFRESH_S = 60.0
+"""Seconds between two refreshes of results.h5 while a sweep runs, at the least."""
+
+_CHECK_S = 1.0  # how often the driver looks whether the sweep is still its own
+
+
+class Driver:
+    """One call's work on a sweep.
+
+    Parameters
+    ----------
+    cluster : where workers come from
+    directory : the sweep
+    gate : when work may start
+    progress : whether to show progress
+    on_event : called with each event
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        directory: SweepDirectory,
+        gate: Gate,
+        *,
+        progress: bool,
+        on_event: Callable[[Event], None] | None,
+    ) -> None:
+        self._cluster, self._directory, self._gate = cluster, directory, gate
+        self._progress, self._on_event = progress, on_event
+        self._stopping = threading.Event()
+        self._checked = self._refreshed = time.monotonic()
+        self._refresh: subprocess.Popen[bytes] | None = None
+        self._n_done = self._n_failed = 0
+        self._display: Display = Silent()
+        self._log: Any = None
+
+    def run(self, look: Callable[[], tuple[Sweep, Plan]]) -> None:
+        """Take the sweep, run what *look* says is to be run, and leave the results consolidated.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            The user asked to stop; what is finished is kept.
+        """
+        code = capture_code(Path.cwd())
+        environment = capture_environment()
+        with Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session:
+            sweep, plan = look()
+            revision = self._directory.add_definition(sweep.description)
+            facts = {
+                "revision": revision,
+                "session": session.number,
+                "generation": sweep.generation,
+                "environment": self._directory.add_environment(environment),
+            }
+            self._session, self._sweep, self._facts = session, sweep, facts
+            ended = True
+            if plan.n_todo:
+                with self._event_log(), self._signals(), self._showing(plan):
+                    ended = self._work(plan)
+            consolidated = consolidate(self._directory)
+            if consolidated:
+                self._display.say(consolidated)
+            session.end({"done": self._n_done, "failed": self._n_failed})
+        if not ended:
+            raise KeyboardInterrupt
+        self._report()
+
+    # ------------------------------------------------------------------ the sweep
+
+    def _work(self, plan: Plan) -> bool:
+        """Run the loop, with new workers for each opening of the window; False when the user stopped it."""
+        self._tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants)
+        loop = Loop(
+            gate=self._gate,
+            todo=plan.progress.by_attempt(plan.rows),
+            watcher=self,
+            missing_of=self._missing_of,
+            give_up=self._give_up,
+            any_done=len(plan.progress.done) > 0,
+        )
+        payload = cloudpickle.dumps(BatchRunner(self._sweep.definition, str(self._directory.path), self._facts))
+        while True:
+            self._wait_for_window()
+            if self.stopping():
+                ending = "stopped"
+                break
+            workers = self._start(payload)
+            try:
+                ending = loop.run(workers)
+            finally:
+                workers.close()
+            if ending != "closed":
+                break
+        self._tell(
+            "sweep.finished" if ending == "finished" else "sweep.stopped", done=self._n_done, failed=self._n_failed
+        )
+        if ending == "stopped":
+            self._display.say(
+                f"stopped; {self._n_done:,} finished variants are kept. To go on, run the same command again."
+            )
+        return ending == "finished"
+
+    def _start(self, payload: bytes) -> Workers:
+        try:
+            return self._cluster.start(payload, self._sweep.definition.resources)
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise SweepError(
+                f"no worker could be started on cluster {self._cluster.name!r}: {type(error).__name__}: {error}"
+            ) from error
+
+    def _wait_for_window(self) -> None:
+        if self._gate.opening().may_start:
+            return
+        self._tell("window.closed", explanation=self._gate.explain())
+        self._display.say(
+            f'{self._sweep.definition.name}: {self._gate.explain()}; to run now: Engine(policy="immediate"), '
+            "sciflow run --now, or the environment variable SCIFLOW_POLICY=immediate"
+        )
+        self._gate.wait(self.tick, self.stopping)
+        self._tell("window.opened")
+
+    def _missing_of(self, rows: RowSet) -> RowSet:
+        return self._sweep.missing_of(rows, self._directory.snapshot(), self._facts["revision"], self._session.number)
+
+    def _give_up(self, row: int, attempt: int) -> None:
+        """Record a variant whose worker dies whenever it runs."""
+        from sciflow.engine.recorder import Recorder  # noqa: PLC0415  hardly ever needed
+
+        space = self._sweep.definition.space
+        rows = np.array([row])
+        now = time.perf_counter()
+        recorder = Recorder({**self._facts, "worker": f"driver:{os.getpid()}"}, {}, lambda _: "", space.names)
+        frames, _, _ = recorder.frames(space.take(rows), rows, [Failure.crash()], np.array([now]), now, attempt)
+        with self._directory.segment_writer(self._session.number) as writer:
+            writer.commit(frames)
+
+    # ------------------------------------------------------------------ what the loop tells
+
+    def settled(self, n_done: int, n_failed: int, message: str) -> None:
+        """Count committed variants."""
+        self._n_done += n_done
+        self._n_failed += n_failed
+        self._display.advance(n_done, n_failed)
+        self._tell("batch.committed", done=n_done, failed=n_failed, message=message)
+
+    def lost(self, batch: Batch) -> None:
+        """A worker died."""
+        self._tell("worker.lost", batch=batch.number, variants=batch.n_variants)
+
+    def tick(self) -> None:
+        """Look whether the sweep is still ours; refresh results.h5 now and then."""
+        now = time.monotonic()
+        if now - self._checked >= _CHECK_S:
+            self._checked = now
+            self._session.check()
+        if self._refresh is None and now - self._refreshed >= REFRESH_S:
+            self._refresh = _start_consolidation(self._directory.path)
+        elif self._refresh is not None and self._refresh.poll() is not None:
+            # a large sweep takes long to consolidate: spend at most a twentieth of the time on it
+            took = now - self._refreshed - REFRESH_S
+            self._refresh, self._refreshed = None, now + min(20 * max(took, 0.0), 3600.0)
+
+    def stopping(self) -> bool:
+        """Whether the user pressed Ctrl-C."""
+        return self._stopping.is_set()
+
+    def _tell(self, name: EventName, **facts: Any) -> None:
+        event = Event(name, time.time(), facts)
+        if self._log is not None:
+            with contextlib.suppress(OSError):  # the log is for people; a full disk must not end the sweep here
+                self._log.write(json.dumps(event.to_dict()) + "\n")
+        if self._on_event is not None:
+            self._on_event(event)
+
+    # ------------------------------------------------------------------ what surrounds the work
+
+    @contextlib.contextmanager
+    def _event_log(self) -> Iterator[None]:
+        folder = self._directory.path / "events"
+        folder.mkdir(exist_ok=True)
+        with (folder / f"{self._session.number:06d}.jsonl").open("w", encoding="utf-8", buffering=1) as self._log:
+            try:
+                yield
+            finally:
+                self._log = None
+
+    @contextlib.contextmanager
+    def _showing(self, plan: Plan) -> Iterator[None]:
+        before = plan.n_variants - plan.n_todo
+        self._display = open_display(plan.workflow, plan.n_variants, before, wanted=self._progress)
+        try:
+            yield
+        finally:
+            self._display.close()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C once: stop taking work. Twice: Python's own behaviour, at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
+
+        def stop(*_: object) -> None:
+            self._stopping.set()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._display.say("stopping: running variants finish first; Ctrl-C again stops at once")
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _report(self) -> None:
+        if self._n_failed and self._progress:
+            total = self._n_failed + self._n_done
+            self._display.say(
+                f"{self._n_failed:,} of {total:,} variants failed; see results.failures() or: "
+                f"sciflow status {self._directory.path}"
+            )
+
+    @staticmethod
+    def refresh_when_old(directory: SweepDirectory, sweep: Sweep) -> None:
+        """Consolidate again when results.h5 is missing or older than the newest commit."""
+        if not is_consolidated(directory, sweep.snapshot):
+            consolidate(directory)
+
+
+def consolidate(directory: SweepDirectory) -> str:
+    """Write results.h5 in a child process; return what to tell the user if that failed."""
+    child = _start_consolidation(directory.path)
+    _, complaint = child.communicate()
+    if child.returncode == 0:
+        return ""
+    lines = complaint.decode(errors="replace").strip().splitlines()
+    why = lines[-1] if lines else f"its process ended with {child.returncode}"
+    return f"results.h5 could not be written ({why}); every record is safe in {directory.path / 'segments'}"
+
+
+def _start_consolidation(path: Path) -> subprocess.Popen[bytes]:
+    # libhdf5 can end its process on a full disk, so it works in a child
+    package_root = str(Path(sciflow.__file__).parent.parent)
+    python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
+    return subprocess.Popen(  # noqa: S603  our own module
+        [sys.executable, "-m", "sciflow.store.consolidate", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": python_path},
+        start_new_session=True,  # Ctrl-C is the driver's to handle
+    )
+
+
+def now_utc() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)

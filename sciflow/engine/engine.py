@@ -1,0 +1,251 @@
+"""Engine: runs what is missing of a sweep, and says what it would run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sciflow.engine.driver import Driver
+from sciflow.engine.gate import Gate
+from sciflow.engine.intercept import intercept, overrides
+from sciflow.engine.sweep import Sweep
+from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError
+from sciflow.scheduling.policy import Policy, parse_policy
+from sciflow.store.directory import SweepDirectory
+
+if TYPE_CHECKING:
+    from sciflow.analysis.results import Results
+    from sciflow.clusters.protocol import Cluster
+    from sciflow.events import Event
+    from sciflow.planning.plan import Plan
+    from sciflow.workflow.binding import Definition
+    from sciflow.workflow.workflow import ExperimentalWorkflow
+
+OnStale = Literal["ask", "keep", "rerun", "error"]
+OnUnmet = Literal["warn", "error"]
+
+POLICY_VARIABLE = "SCIFLOW_POLICY"
+
+
+class Engine:
+    """Runs sweeps.
+
+    Parameters
+    ----------
+    cluster : str or cluster object, default "local"
+        ``"local"`` (worker processes on this machine), ``"inline"`` (this process, for debuggers), or an object such
+        as ``LocalCluster(workers=4)``.
+    directory : path, default "sweeps"
+        Folder of the sweeps; the workflow's name is the folder of its sweep.
+    policy : str or Policy, optional
+        When work may start, over the workflow's own policy: ``"immediate"`` or ``"off_peak"``.
+    progress : bool, default True
+        Show progress on standard error.
+    on_event : callable, optional
+        Called with each `sciflow.events.Event`.
+    on_unmet : {"warn", "error"}, optional
+        What to do when this machine lacks what a task asks for; "warn" on the local machine.
+    on_stale : {"ask", "keep", "rerun", "error"}, default "ask"
+        What to do with results that other code made. "ask" asks in a terminal or notebook and otherwise refuses.
+    allow_close : bool, default False
+        Accept a parameter value within 1e-12 (relative) of a recorded one.
+
+    Raises
+    ------
+    SweepError, PolicyError
+        An argument is not understood.
+    """
+
+    def __init__(
+        self,
+        cluster: str | Cluster = "local",
+        *,
+        directory: str | os.PathLike[str] = "sweeps",
+        policy: str | Policy | None = None,
+        progress: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+        on_unmet: OnUnmet | None = None,
+        on_stale: OnStale = "ask",
+        allow_close: bool = False,
+    ) -> None:
+        forced: Mapping[str, Any] = overrides.get()
+        self.cluster: Cluster = find_cluster(forced.get("cluster", cluster), forced.get("workers"))
+        self.directory = Path(forced.get("directory", directory))
+        self.policy: Policy | None = _find_policy(forced.get("policy", policy))
+        self.progress: bool = forced.get("progress", progress)
+        self.on_event = on_event
+        self.on_unmet: OnUnmet = on_unmet or "warn"
+        self.on_stale: OnStale = forced.get("on_stale", on_stale)
+        self.allow_close = allow_close
+        _one_of("on_unmet", self.on_unmet, OnUnmet)
+        _one_of("on_stale", self.on_stale, OnStale)
+
+    def __repr__(self) -> str:
+        return f"Engine({self.cluster.name!r}, directory={str(self.directory)!r})"
+
+    def plan(
+        self,
+        workflow: ExperimentalWorkflow,
+        *,
+        retry_failed: bool = False,
+        only: str | None = None,
+        force: bool = False,
+    ) -> Plan:
+        """Say what `execute_parameter_sweep` would run, without running or writing anything."""
+        definition = workflow.validate()
+        path = self.directory / definition.name
+        directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        return sweep.plan(rerun_stale=self.on_stale == "rerun", retry_failed=retry_failed, only=only, force=force)
+
+    def execute_parameter_sweep(
+        self,
+        workflow: ExperimentalWorkflow,
+        *,
+        retry_failed: bool = False,
+        only: str | None = None,
+        force: bool = False,
+    ) -> Results:
+        """Run what is missing of the sweep and return its results, also when variants failed.
+
+        A second call runs only what is missing: after values were added, after a crash, after a kill.
+
+        Parameters
+        ----------
+        retry_failed : bool
+            Run variants again that failed in user code.
+        only : str, optional
+            A condition on the parameters, such as ``"size < 64"``; other variants are left as they are.
+        force : bool
+            Run everything again (what is recorded stays on disk; the newest result counts).
+
+        Raises
+        ------
+        SweepBusyError
+            Another driver works on the sweep.
+        StaleError
+            Results on disk were made by other code and `on_stale` does not say what to do.
+        SciflowError
+            The sweep as a whole could not run; the message says why and what to do.
+        """
+        interceptor = intercept.get()
+        if interceptor is not None:
+            interceptor(self, workflow)
+        forced: Mapping[str, Any] = overrides.get()
+        retry_failed = forced.get("retry_failed", retry_failed)
+        only, force = forced.get("only", only), forced.get("force", force)
+        from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
+
+        definition = workflow.validate()
+        directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        rerun = self._decide_stale(sweep, directory) if len(sweep.progress.stale) else False
+        plan = sweep.plan(rerun_stale=rerun, retry_failed=retry_failed, only=only, force=force)
+        if plan.n_todo or directory.newest_definition() is None:
+            self._drive(
+                definition, directory, lambda: self._again(definition, directory, rerun, retry_failed, only, force)
+            )
+        else:
+            Driver.refresh_when_old(directory, sweep)
+        results = open_results(directory.path)
+        return results
+
+    def _again(
+        self,
+        definition: Definition,
+        directory: SweepDirectory,
+        rerun: bool,
+        retry_failed: bool,
+        only: str | None,
+        force: bool,
+    ) -> tuple[Sweep, Plan]:
+        """Look once more, now that the sweep is ours and nobody else can change it."""
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        return sweep, sweep.plan(rerun_stale=rerun, retry_failed=retry_failed, only=only, force=force)
+
+    def _drive(self, definition: Definition, directory: SweepDirectory, look: Callable[[], tuple[Sweep, Plan]]) -> None:
+        self._judge_requirements(definition)
+        gate = Gate(self.policy or _policy_of_environment() or definition.policy)
+        Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(look)
+
+    def _judge_requirements(self, definition: Definition) -> None:
+        unmet = self.cluster.unmet(definition.resources)
+        if unmet and self.on_unmet == "error":
+            raise UnmetRequirementError("; ".join(unmet) + "; lower the requirement or pass on_unmet='warn'")
+        for sentence in unmet:
+            print(f"sciflow: {sentence}; going on with what there is", file=sys.stderr)  # noqa: T201  must be seen
+
+    def _decide_stale(self, sweep: Sweep, directory: SweepDirectory) -> bool:
+        """Whether results of other code run again."""
+        n = len(sweep.progress.stale)
+        changed = _changed_tasks(sweep, directory)
+        text = (
+            f"{n:,} results in {directory.path} were made by other code than today's"
+            f"{f' (changed: {changed})' if changed else ''}"
+        )
+        choice = self.on_stale
+        if choice == "ask":
+            if not _interactive():
+                raise StaleError(
+                    f"{text}; say what to do with them: Engine(on_stale='keep') counts them as done, "
+                    "Engine(on_stale='rerun') runs them again (on the command line: --on-stale keep|rerun)"
+                )
+            with contextlib.suppress(EOFError):
+                answer = input(f"{text}. Keep them, or run them again? [keep/rerun/cancel] ").strip().lower()
+                choice = "keep" if answer in {"k", "keep"} else "rerun" if answer in {"r", "rerun"} else "error"
+        if choice == "rerun":
+            return True
+        if choice == "keep":
+            return False
+        raise StaleError(f"{text}; nothing was run")
+
+
+def find_cluster(cluster: str | Cluster, workers: int | None = None) -> Cluster:
+    """Give the cluster of this name, or the object itself."""
+    if not isinstance(cluster, str):
+        return cluster
+    from sciflow.clusters.inline import InlineCluster  # noqa: PLC0415  one of two
+    from sciflow.clusters.local import LocalCluster  # noqa: PLC0415  one of two
+
+    if cluster == "local":
+        return LocalCluster(workers=workers)
+    if cluster == "inline":
+        return InlineCluster()
+    raise SweepError(f"no cluster named {cluster!r}; there are 'local' and 'inline'")
+
+
+def _find_policy(policy: str | Policy | None) -> Policy | None:
+    return parse_policy(policy) if isinstance(policy, str) else policy
+
+
+def _policy_of_environment() -> Policy | None:
+    name = os.environ.get(POLICY_VARIABLE, "").strip()
+    if not name:
+        return None
+    try:
+        return parse_policy(name)
+    except PolicyError as error:
+        raise PolicyError(f"the environment variable {POLICY_VARIABLE} is {name!r}: {error}") from error
+
+
+def _one_of(name: str, value: object, allowed: Any) -> None:
+    if value not in allowed.__args__:
+        raise SweepError(f"{name}={value!r} is not understood; it is one of {', '.join(map(repr, allowed.__args__))}")
+
+
+def _interactive() -> bool:
+    return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
+
+
+def _changed_tasks(sweep: Sweep, directory: SweepDirectory) -> str:
+    newest = directory.newest_definition() or {}
+    before: Mapping[str, str] = newest.get("fingerprints", {})
+    today: Mapping[str, str] = sweep.description["fingerprints"]
+    return ", ".join(task for task in today if before.get(task) != today[task])
+
+
+__all__ = ["Engine", "find_cluster"]

@@ -1,0 +1,253 @@
+"""Recorder: what the variants of a batch returned, as frames of typed columns."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciflow.errors import OutputError
+from sciflow.running.failure import Failure
+from sciflow.space.variant import RESERVED_NAMES
+from sciflow.store import column
+from sciflow.store.frame import Frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sciflow.space.table import Table
+
+Outcome = Mapping[str, Any] | Failure
+"""What a variant ended with: its outputs by name, or why it has none."""
+
+_SCALARS = frozenset({float, int, bool, str, type(None), complex})
+
+
+class Recorder:
+    """Builds the frames of one commit.
+
+    Parameters
+    ----------
+    facts : what holds for all frames of this worker (revision, session, generation, environment, worker)
+    units : output name → unit
+    task_of : output name → the task that returned it, for messages
+    parameters : names of the parameters, which outputs may not take
+    """
+
+    def __init__(
+        self,
+        facts: Mapping[str, Any],
+        units: Mapping[str, str],
+        task_of: Callable[[str], str],
+        parameters: Sequence[str],
+    ) -> None:
+        self._facts = facts
+        self._units = units
+        self._task_of = task_of
+        self._taken = RESERVED_NAMES | set(parameters)
+
+    def frames(
+        self,
+        table: Table,
+        rows: NDArray[np.int64],
+        outcomes: list[Outcome],
+        ends: NDArray[np.float64],
+        start: float,
+        attempt: int,
+    ) -> tuple[list[Frame], int, Failure | None]:
+        """Turn the outcomes of consecutive runs into frames.
+
+        Parameters
+        ----------
+        table : the variants, (n,)
+        rows : their positions in the space, (n,)
+        outcomes : what each ended with, (n,)
+        ends : when each ended, in seconds of the clock that `start` is of, (n,)
+        start : when the first began
+
+        Returns
+        -------
+        the frames, how many variants failed, and the last failure
+        """
+        starts = np.empty(len(ends))
+        starts[0], starts[1:] = start, ends[:-1]
+        header = {**self._facts, "attempt": attempt, "t0": time.time() - (time.perf_counter() - start)}
+        groups = self._group(outcomes)
+        frames: list[Frame] = []
+        last: Failure | None = None
+        n_failed = 0
+        for members, columns in groups:
+            chosen = table if members is None else table.take(members)
+            at = slice(None) if members is None else members
+            mine = rows[at]
+            failures = columns if isinstance(columns, list) else None
+            if failures:
+                last = failures[-1]
+                n_failed += len(failures)
+            contiguous = int(mine[-1]) - int(mine[0]) == len(mine) - 1
+            cells = {
+                known.name: column.category(
+                    chosen.columns[known.name].pool, chosen.columns[known.name].codes, kind="parameter"
+                )
+                for known in chosen.parameters
+            }
+            cells |= column.variant_facts(
+                chosen.id_bytes(),
+                starts[at] - start,
+                ends[at] - starts[at],
+                rows=None if contiguous else mine,
+                failures=[json.dumps(failure.to_dict()) for failure in failures] if failures else None,
+            )
+            if not isinstance(columns, list):
+                cells |= columns
+            where = {"rows": [int(mine[0]), int(mine[-1]) + 1]} if contiguous else {}
+            status = "failed" if failures else "done"
+            frames.append(Frame({**header, **where, "status": status}, cells))
+        return frames, n_failed, last
+
+    def _group(
+        self, outcomes: list[Outcome]
+    ) -> list[tuple[NDArray[np.int64] | None, dict[str, column.ColumnData] | list[Failure]]]:
+        """Put outcomes that can share columns together; None for the members means all of them."""
+        columns = self._uniform(outcomes)
+        if columns is not None:
+            return [(None, columns)]
+        outcomes = [self._checked(outcome) for outcome in outcomes]
+        members: dict[Any, list[int]] = {}
+        for k, outcome in enumerate(outcomes):
+            members.setdefault(_signature(outcome), []).append(k)
+        grouped: list[tuple[NDArray[np.int64] | None, dict[str, column.ColumnData] | list[Failure]]] = []
+        for chosen in members.values():
+            ours = [outcomes[k] for k in chosen]
+            at = np.array(chosen)
+            failures = [outcome for outcome in ours if isinstance(outcome, Failure)]
+            if failures:
+                grouped.append((at, failures))
+            else:
+                results = [outcome for outcome in ours if not isinstance(outcome, Failure)]
+                grouped.append((at, self._encode(results)))
+        return grouped
+
+    def _uniform(self, outcomes: list[Outcome]) -> dict[str, column.ColumnData] | None:
+        """Encode outcomes that all have the same outputs of plain scalar types, without looking at each; or None."""
+        first = outcomes[0]
+        if set(map(type, outcomes)) != {dict} or not isinstance(first, dict) or not first:
+            return None
+        if set(map(len, outcomes)) != {len(first)} or any(not self._allowed(name) for name in first):
+            return None
+        columns: dict[str, column.ColumnData] = {}
+        try:
+            for name in first:
+                values = list(map(itemgetter(name), outcomes))
+                if set(map(type, values)) not in ({float}, {int}, {bool}, {str}):
+                    return None
+                columns[name] = column.outputs(values, **self._unit(name))
+        except (KeyError, OverflowError):
+            return None
+        return columns
+
+    def _encode(self, results: list[Mapping[str, Any]]) -> dict[str, column.ColumnData]:
+        encoded: dict[str, column.ColumnData] = {}
+        for name, value in results[0].items():
+            values = [result[name] for result in results]
+            if _is_labelled(value):
+                encoded[name] = column.outputs([v.values for v in values], **_labels(value), **self._unit(name))
+            else:
+                encoded[name] = column.outputs(values, **self._unit(name))
+        return encoded
+
+    def _unit(self, name: str) -> dict[str, str]:
+        return {"units": self._units[name]} if name in self._units else {}
+
+    def _allowed(self, name: object) -> bool:
+        return isinstance(name, str) and name not in self._taken and name != "" and not name.startswith("@")
+
+    def _checked(self, outcome: Outcome) -> Outcome:
+        """Give the outcome with labelled datasets spread out, or the failure that it cannot be recorded."""
+        if isinstance(outcome, Failure):
+            return outcome
+        record: dict[str, Any] = {}
+        try:
+            for name, value in outcome.items():
+                if _is_dataset(value):
+                    for variable in value.data_vars:
+                        self._check(str(variable), value[variable])
+                        record[str(variable)] = value[variable]
+                else:
+                    self._check(name, value)
+                    record[name] = value
+        except OutputError as error:
+            return Failure.of(error, self._task_of(str(name)))
+        return record
+
+    def _check(self, name: Any, value: Any) -> None:
+        task = self._task_of(name) if isinstance(name, str) else ""
+        if not self._allowed(name):
+            raise OutputError(
+                f"task {task!r} returned an output named {name!r}; names are non-empty strings other than the "
+                f"parameters and {', '.join(sorted(RESERVED_NAMES))}"
+            )
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise OutputError(
+                f"output {name!r} of task {task!r} is an integer beyond 64 bits ({value}); return a float or a string"
+            )
+        if not _recordable(value):
+            raise OutputError(
+                f"output {name!r} of task {task!r} is of type {type(value).__name__}, which cannot be recorded; return "
+                "a number, bool, string, None, NumPy array or xarray object, or write a file with context.artifact()"
+            )
+
+
+def _recordable(value: Any) -> bool:
+    if type(value) in _SCALARS or isinstance(value, float | int | str | complex | np.number | np.bool_ | np.str_):
+        return True
+    array = value.values if _is_labelled(value) else value
+    return isinstance(array, np.ndarray) and array.dtype.kind in "biufcUSmM"
+
+
+def _is_labelled(value: Any) -> bool:
+    return type(value).__name__ == "DataArray" and type(value).__module__.startswith("xarray")
+
+
+def _is_dataset(value: Any) -> bool:
+    return type(value).__name__ == "Dataset" and type(value).__module__.startswith("xarray")
+
+
+def _labels(value: Any) -> dict[str, Any]:
+    """Dims, and the coordinates along them, of an xarray.DataArray, as attributes of the column."""
+    dims = [str(dim) for dim in value.dims]
+    coords = {
+        str(dim): np.asarray(value.coords[dim].values)
+        .astype(str if value.coords[dim].dtype.kind in "OmM" else value.coords[dim].dtype)
+        .tolist()
+        for dim in value.dims
+        if dim in value.coords
+    }
+    units = {"units": str(value.attrs["units"])} if "units" in value.attrs else {}
+    return {"dims": dims, "coords": coords, **units}
+
+
+def _signature(outcome: Outcome) -> Any:
+    """What two outcomes must share to stand in the same columns."""
+    if isinstance(outcome, Failure):
+        return Failure
+    return tuple(zip(outcome, map(_kind, outcome.values()), repeat(None)))
+
+
+def _kind(value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return "bool"
+    if isinstance(value, int | np.integer):
+        return "int"
+    if isinstance(value, float | np.floating):
+        return "float"
+    if _is_labelled(value):
+        return ("labelled", json.dumps(_labels(value)), value.dtype.str)
+    if isinstance(value, np.ndarray):
+        return ("array", value.dtype.str)
+    return type(value).__name__

@@ -1,0 +1,157 @@
+"""Sweep: a definition and what its directory already holds of it, looked at together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from sciflow import canonical
+from sciflow.engine.look import look, rows_where
+from sciflow.errors import SpaceError, SweepError, SweepMismatchError
+from sciflow.planning.plan import Plan, Progress, choose
+from sciflow.planning.rows import RowSet
+from sciflow.provenance.fingerprint import fingerprint
+from sciflow.store.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sciflow.space import Space
+    from sciflow.store.directory import SweepDirectory
+    from sciflow.workflow.binding import Definition
+
+CLOSE = 1e-12
+"""Two numbers this close, relative to their size, are taken for one value computed twice."""
+
+_MOST_VARIANTS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a driver knows before it starts.
+
+    Parameters
+    ----------
+    definition : today's workflow, bound
+    generation : digest of its code
+    snapshot : committed frames
+    progress : what they say of today's space
+    description : the definition as it is stored
+    """
+
+    definition: Definition
+    generation: str
+    snapshot: Snapshot
+    progress: Progress
+    description: dict[str, Any]
+
+    @classmethod
+    def look(cls, definition: Definition, directory: SweepDirectory | None, *, allow_close: bool = False) -> Self:
+        """Compare the definition with what *directory* holds; None means that nothing is there yet.
+
+        Raises
+        ------
+        SweepMismatchError
+            A frozen default was changed, or a value lies too close to a recorded one.
+        """
+        space = definition.space
+        if space.n_variants >= _MOST_VARIANTS:
+            raise SweepError(f"a space of {space.n_variants:,} variants can be looked at but not run; sample it first")
+        fingerprints = {step.task.name: fingerprint(step.task.function) for step in definition.steps}
+        generation = canonical.content_digest(
+            {step.task.name: [fingerprints[step.task.name], list(step.task.depends_on)] for step in definition.steps}
+        )
+        description: dict[str, Any] = {
+            **definition.to_dict(),
+            "defaults": {p.name: canonical.plain(p.default) for p in space.parameters if p.has_default},
+            "n_variants": space.n_variants,
+            "fingerprints": fingerprints,
+            "generation": generation,
+        }
+        earlier = [] if directory is None else directory.definitions()
+        defaults = _frozen_defaults(space, earlier)
+        if earlier and not allow_close:
+            _refuse_close_values(space, earlier)
+        exact = "source" not in repr(description["space"])  # a callable may have changed though its text did not
+        same = {old["revision"]: exact and old["space"] == description["space"] for old in earlier}
+        snapshot = Snapshot((), ()) if directory is None else directory.snapshot()
+        progress = look(snapshot.frames, space, generation, same, defaults)
+        return cls(definition, generation, snapshot, progress, description)
+
+    def plan(
+        self, *, rerun_stale: bool, retry_failed: bool = False, only: str | None = None, force: bool = False
+    ) -> Plan:
+        """What a call would run, and why."""
+        space = self.definition.space
+        chosen = None if only is None else rows_where(space, only)
+        todo = choose(
+            space.n_variants,
+            self.progress,
+            rerun_stale=rerun_stale,
+            retry_failed=retry_failed,
+            force=force,
+            only=chosen,
+        )
+        n_todo = sum(len(rows) for rows in todo.values())
+        evaluations = {step.task.name: n_todo for step in self.definition.steps}
+        return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations)
+
+    def missing_of(self, rows: RowSet, snapshot: Snapshot, revision: int, session: int) -> RowSet:
+        """Which of *rows* this session has not committed yet."""
+        mine = [f for f in snapshot.frames if f.header["session"] == session]
+        seen = look(mine, self.definition.space, self.generation, {revision: True}, {})
+        return rows - seen.done - seen.failed
+
+
+def _frozen_defaults(space: Space, earlier: list[dict[str, Any]]) -> dict[str, object]:
+    """Defaults that earlier definitions declared; one that contradicts today's is an error."""
+    frozen: dict[str, object] = {}
+    for old in earlier:
+        frozen |= {name: canonical.from_plain(value) for name, value in old.get("defaults", {}).items()}
+    for parameter in space.parameters:
+        if parameter.name not in frozen or not parameter.has_default:
+            continue
+        was = frozen[parameter.name]
+        if canonical.canonical_text(was) != canonical.canonical_text(parameter.default):
+            raise SweepMismatchError(
+                f"parameter {parameter.name!r} was added with the default {was!r}, which recorded variants rely on; it "
+                f"cannot become {parameter.default!r}: keep default={was!r} and list {parameter.default!r} among the "
+                "values, or give the workflow another name"
+            )
+    return frozen
+
+
+def _refuse_close_values(space: Space, earlier: list[dict[str, Any]]) -> None:
+    """A value next to a recorded one is almost surely the same number computed another way."""
+    axes = space.axes
+    if axes is None:
+        return
+    for old in earlier:
+        for name, values in _axes_of(old["space"]).items():
+            mine = next((axis for axis in axes if axis.name == name), None)
+            if mine is None:
+                continue
+            recorded = sorted(v for v in values if _is_number(v))
+            known = set(recorded)
+            for value in (v for v in mine.values if _is_number(v) and v not in known):
+                near = min(recorded, key=lambda one: abs(one - value), default=None)
+                if near is not None and math.isclose(near, value, rel_tol=CLOSE, abs_tol=0.0):
+                    raise SweepMismatchError(
+                        f"parameter {name!r}: the value {value!r} is next to {near!r}, which is recorded; use that one, "
+                        "or pass allow_close=True to Engine if they are meant to be two"
+                    )
+
+
+def _axes_of(description: Mapping[str, Any]) -> dict[str, list[Any]]:
+    from sciflow.space import Space  # noqa: PLC0415  only after a definition was found on disk
+
+    try:
+        axes = Space.from_dict(description).axes
+    except SpaceError:  # a callable predicate cannot be read back
+        return {}
+    return {axis.name: list(axis.values) for axis in axes or ()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
