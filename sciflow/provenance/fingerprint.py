@@ -1,0 +1,335 @@
+"""The identity of a function's code, with all the user's own code and values that it reaches."""
+
+from __future__ import annotations
+
+import dis
+import enum
+import functools
+import importlib.util
+import logging
+import os
+import sys
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, TypeAlias, cast
+
+from sciflow.canonical import canonical_text, content_digest
+from sciflow.errors import SpaceError
+from sciflow.provenance.local import file_of, is_local_code, is_local_file, is_local_module
+from sciflow.provenance.syntax import all_code, class_syntax, constant_text, function_syntax, module_syntax
+
+Description: TypeAlias = list["Description"] | str
+
+_ATTRIBUTE_LOADS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
+_METHOD_WRAPPERS = (staticmethod, classmethod)
+_STATEFUL = (logging.Handler, logging.Logger, type(os.environ))
+_SLOT_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+def fingerprint(function: Callable[..., object]) -> str:
+    """A digest of the code of *function* and of what it uses, the same in every process.
+
+    It covers the normalised syntax (comments, layout and docstrings don't matter) of the function and,
+    transitively, of every function and class of the user's own modules that it uses, and the values of the
+    constants, defaults and closure variables. What a library defines counts by its qualified name only.
+    Where there is no source (an interactive session, a file edited since it was loaded), the compiled code counts.
+    """
+    return content_digest(_Reach().describe_all(function))
+
+
+class _Reach:
+    """What a function reaches, each object described once and referred to by number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._described: list[Description] = []
+        self._kept_alive: list[object] = []  # an id is only unique as long as its object lives
+        self._open: set[int] = set()
+
+    def describe_all(self, function: Callable[..., object]) -> list[Description]:
+        root = self.value(function)
+        return [root, *self._described]
+
+    def value(self, value: object) -> Description:
+        """What identifies a value: content, or the number of what defines it."""
+        match value:
+            case FunctionType():
+                return self._function(value)
+            case type():
+                return self._class(value)
+            case ModuleType():
+                return self._module(value)
+            case functools.partial():
+                parts = cast("functools.partial[object]", value)
+                return ["partial", self.value(parts.func), self.value(parts.args), self.value(parts.keywords)]
+            case types.MethodType():
+                return ["method", self.value(value.__func__), self.value(value.__self__)]
+            case staticmethod() | classmethod():
+                return [type(value).__name__, self.value(value.__func__)]
+            case property():
+                return ["property", *(self.value(one) for one in (value.fget, value.fset, value.fdel))]
+            case enum.Enum():
+                return ["member", self.value(type(value)), value.name]
+            case _:
+                return self._content(value)
+
+    def _content(self, value: object) -> Description:
+        if id(value) in self._open:
+            return "itself"
+        self._open.add(id(value))
+        try:
+            match value:
+                case list() | tuple():
+                    return [_name(type(value)), *(self.value(one) for one in cast("Iterable[object]", value))]
+                case set() | frozenset():
+                    members = [self.value(one) for one in cast("Iterable[object]", value)]
+                    return [_name(type(value)), *sorted(members, key=repr)]
+                case dict():
+                    items = cast("dict[object, object]", value).items()
+                    return [_name(type(value)), *([self.value(key), self.value(one)] for key, one in items)]
+                case _:
+                    return self._object(value)
+        finally:
+            self._open.discard(id(value))
+
+    def _object(self, value: object) -> Description:
+        kind = type(value)
+        wrapped = getattr(value, "__wrapped__", None)
+        if callable(wrapped):  # functools.lru_cache, numba.jit and their like
+            return [_name(kind), self.value(wrapped)]
+        if hasattr(value, "dtype") and hasattr(value, "tobytes"):
+            array = cast("Any", value)
+            # object arrays hold addresses
+            content = self.value(array.tolist()) if array.dtype.hasobject else array.tobytes().hex()
+            return [_name(kind), str(array.dtype), str(array.shape), content]
+        if is_local_module(kind.__module__):
+            return ["instance", self.value(kind), self.value(_state(value))]
+        if isinstance(value, _STATEFUL):
+            return _name(kind)
+        try:
+            return [_name(kind), canonical_text(value)]
+        except SpaceError:
+            text = _safe_repr(value)
+            return [_name(kind), getattr(value, "__qualname__", "") if " at 0x" in text else text]
+
+    def _function(self, function: FunctionType) -> Description:
+        if not is_local_code(function.__code__.co_filename, function.__module__ or ""):
+            # a wrapper made by a library's decorator carries the user's function inside
+            inner = [self.value(one) for one in _closure(function).values() if isinstance(one, FunctionType | type)]
+            return ["library", f"{function.__module__}:{function.__code__.co_qualname}", *inner]
+        return self._numbered(function, lambda: self._own_function(function))
+
+    def _own_function(self, function: FunctionType) -> Description:
+        code = function.__code__
+        return [
+            "function",
+            function_syntax(code) or _code_text(code, function.__doc__),
+            ["defaults", self.value(function.__defaults__), self.value(function.__kwdefaults__)],
+            ["closure", *([name, self.value(one)] for name, one in _closure(function).items())],
+            ["names", *self._globals(function)],
+        ]
+
+    def _globals(self, function: FunctionType) -> Iterator[Description]:
+        """What the names mean that a function and the functions inside it take from their module."""
+        for chain in sorted(set(_global_chains(function.__code__))):
+            if chain[0] in function.__globals__:
+                yield [".".join(chain), self._follow(function.__globals__[chain[0]], chain[1:])]
+        for name, level, members in sorted(set(_imports(function.__code__))):
+            package: str = function.__globals__.get("__package__") or ""
+            full = importlib.util.resolve_name("." * level + name, package) if level and package else name
+            yield from self._imported(full, members)
+
+    def _imported(self, name: str, members: tuple[str, ...]) -> Iterator[Description]:
+        """What an import inside a function brings: single members if the module is loaded, else its source."""
+        module = sys.modules.get(name)
+        if module is None or not members:
+            yield [name, self._module_named(name)]
+            return
+        for member in members:
+            submodule = f"{name}.{member}"
+            if hasattr(module, member):
+                yield [submodule, self._follow(module, (member,))]
+            else:
+                yield [submodule, self._module_named(submodule)]
+
+    def _follow(self, value: object, attributes: tuple[str, ...]) -> Description:
+        """Walk ``helpers.physics.energy`` through the user's own modules to what is used of them."""
+        for k, attribute in enumerate(attributes):
+            if not isinstance(value, ModuleType):
+                break
+            if not is_local_module(value.__name__):
+                return ["library", ".".join([value.__name__, *attributes[k:]])]
+            if not hasattr(value, attribute):
+                return "missing"
+            value = getattr(value, attribute)
+        return self.value(value)
+
+    def _module(self, module: ModuleType) -> Description:
+        return self._module_named(module.__name__)
+
+    def _module_named(self, name: str) -> Description:
+        """A module as a whole: its source, and that of the user's modules which it imports."""
+        filename = _module_file(name)
+        if filename is None or not is_local_file(filename):
+            return ["library", name]
+        return self._numbered(filename, lambda: self._own_module(name, filename))
+
+    def _own_module(self, name: str, filename: str) -> Description:
+        parsed = module_syntax(filename)
+        if parsed is None:
+            return ["module", name]
+        syntax, imports = parsed
+        package = name if os.path.basename(filename) == "__init__.py" else name.rpartition(".")[0]  # noqa: PTH119  text only
+        return ["module", syntax, *(self._module_named(one) for one in _imported_names(imports, package))]
+
+    def _class(self, kind: type) -> Description:
+        if not is_local_module(kind.__module__):
+            return ["library", _name(kind)]
+        return self._numbered(kind, lambda: self._own_class(kind))
+
+    def _own_class(self, kind: type) -> Description:
+        filename = _class_file(kind)
+        syntax = None if filename is None else class_syntax(filename, kind.__qualname__)
+        return [
+            "class",
+            syntax or kind.__qualname__,
+            ["bases", *(self.value(base) for base in kind.__bases__)],
+            ["members", *([name, self.value(one)] for name, one in _members(kind))],
+        ]
+
+    def _numbered(self, key: object, describe: Callable[[], Description]) -> Description:
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            self._described.append("")  # its place, so that a circle of functions ends here
+            self._described[number] = describe()
+        return f"#{number}"
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  somebody else's repr may raise anything, and then says nothing
+        return " at 0x"
+
+
+def _state(value: object) -> dict[str, object]:
+    """The attributes of an instance, from its dictionary and its slots."""
+    slots = {
+        name: getattr(value, name)
+        for kind in type(value).__mro__
+        for name, member in vars(kind).items()
+        if isinstance(member, types.MemberDescriptorType) and hasattr(value, name)
+    }
+    own = cast("dict[str, object]", getattr(value, "__dict__", {}))
+    return dict(sorted({**slots, **own}.items()))
+
+
+def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """What a class body defines: functions, and values that are no machinery of Python's."""
+    for name, member in sorted(vars(kind).items()):
+        functions = list(_functions_of(member))
+        if functions:
+            # dataclasses and their like compile methods from the fields, which the syntax of the class shows
+            if not any(one.__code__.co_filename.startswith("<string>") for one in functions):
+                yield name, member
+        elif not name.startswith("__") and not name.startswith("_abc_") and not isinstance(member, _SLOT_DESCRIPTORS):
+            if not (issubclass(kind, enum.Enum) and name.startswith("_")):
+                yield name, member
+
+
+def _functions_of(member: object) -> Iterator[FunctionType]:
+    if isinstance(member, property):
+        candidates: tuple[object, ...] = (member.fget, member.fset, member.fdel)
+    elif isinstance(member, _METHOD_WRAPPERS):
+        candidates = (cast("object", member.__func__),)
+    else:
+        candidates = (member,)
+    yield from (one for one in candidates if isinstance(one, FunctionType))
+
+
+def _class_file(kind: type) -> str | None:
+    for _, member in _members(kind):
+        for function in _functions_of(member):
+            if function.__module__ == kind.__module__ and function.__qualname__.startswith(kind.__qualname__):
+                return function.__code__.co_filename
+    return _module_file(kind.__module__)
+
+
+def _module_file(name: str) -> str | None:
+    module = sys.modules.get(name)
+    if module is not None:
+        return file_of(module)
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+    return None if spec is None or not spec.has_location else spec.origin
+
+
+def _closure(function: FunctionType) -> Mapping[str, object]:
+    found: dict[str, object] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not filled yet
+            found[name] = None
+    return found
+
+
+def _global_chains(code: CodeType) -> Iterator[tuple[str, ...]]:
+    """Global names with the attributes that are read from them: ``helpers.energy`` as two parts."""
+    for inner in all_code(code):
+        chain: tuple[str, ...] = ()
+        for instruction in dis.get_instructions(inner):
+            if chain and instruction.opname in _ATTRIBUTE_LOADS:
+                chain = (*chain, str(instruction.argval))
+                continue
+            if chain:
+                yield chain
+            takes_global = instruction.opname == "LOAD_NAME" or instruction.opname.endswith("_GLOBAL")
+            takes_global = takes_global or instruction.opname.endswith("_OR_GLOBALS")
+            chain = (str(instruction.argval),) if takes_global and instruction.opname.startswith("LOAD") else ()
+
+
+def _imports(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
+    """Imports inside a function: module, level, and the members that are taken from it."""
+    for inner in all_code(code):
+        level_and_names: list[object] = []
+        for instruction in dis.get_instructions(inner):
+            if instruction.opname == "IMPORT_NAME":
+                level, names = level_and_names[-2:]
+                yield str(instruction.argval), cast("int", level), tuple(cast("Iterable[str]", names or ()))
+            elif instruction.opname in {"LOAD_CONST", "LOAD_SMALL_INT"}:
+                level_and_names.append(instruction.argval)
+
+
+def _imported_names(imports: Iterable[Any], package: str) -> list[str]:
+    names: set[str] = set()
+    for node in imports:
+        if not hasattr(node, "module"):
+            names |= {alias.name for alias in node.names}
+            continue
+        base: str = node.module or ""
+        if node.level:
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*above, base] if base else above)
+        names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return sorted(name for name in names if name and _module_file(name) is not None)
+
+
+def _code_text(code: CodeType, docstring: str | None) -> Description:
+    """The compiled code, for functions whose source is not at hand."""
+    constants: list[Description] = []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            constants.append(_code_text(constant, None))
+        elif constant != docstring or docstring is None:
+            constants.append(constant_text(constant))
+    names = [*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars]
+    return ["code", code.co_code.hex(), list[Description](names), constants]

@@ -1,0 +1,153 @@
+"""The text of code without what does not matter: comments, layout and docstrings."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from functools import lru_cache
+from types import CodeType
+from typing import TypeAlias
+
+Syntax: TypeAlias = list["Syntax"] | str
+"""A syntax tree as nested lists of text: the same for the same code, whatever release of Python parsed it."""
+
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_MEANINGLESS_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_LAMBDA = "<lambda>"
+
+
+def function_syntax(code: CodeType) -> Syntax | None:
+    """The normalised syntax of the function that *code* was compiled from; None if its source is not at hand.
+
+    A file that was edited since it was loaded is not the source of *code*, and counts as absent.
+    """
+    source = read_source(code.co_filename)
+    parsed = None if source is None else _parse(code.co_filename, source)
+    if parsed is None or _identity(code) not in parsed[1]:
+        return None
+    found = [node for node in ast.walk(parsed[0]) if _is_function(node) and _starts(node, code)]
+    if code.co_name == _LAMBDA:  # several may start on one line; the instructions know their columns
+        found = [node for node in found if _spans(node, code)]
+    return normalise(found[-1]) if found else None
+
+
+def class_syntax(filename: str, qualified_name: str) -> Syntax | None:
+    """The normalised syntax of a class, or None if its source is not at hand."""
+    source = read_source(filename)
+    parsed = None if source is None else _parse(filename, source)
+    node: ast.AST | None = None if parsed is None else parsed[0]
+    for part in qualified_name.replace("<locals>.", "").split("."):
+        node = None if node is None else _named_within(node, part)
+    return normalise(node) if isinstance(node, ast.ClassDef) else None
+
+
+def module_syntax(filename: str) -> tuple[Syntax, list[ast.Import | ast.ImportFrom]] | None:
+    """The normalised syntax of a whole file and its imports, or None if it is not Python source."""
+    source = read_source(filename)
+    parsed = None if source is None else _parse(filename, source)
+    if parsed is None:
+        return None
+    imports = [node for node in ast.walk(parsed[0]) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return normalise(parsed[0]), imports
+
+
+def read_source(filename: str) -> str | None:
+    """The text of a file or of a notebook cell, as the interpreter knows it."""
+    linecache.checkcache(filename)
+    return "".join(linecache.getlines(filename)) or None
+
+
+def normalise(node: object) -> Syntax:
+    """The syntax below *node* without positions, contexts and docstrings."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _MEANINGLESS_FIELDS)
+        present = [(name, value) for name, value in fields if value is not None and value != []]
+        return [
+            type(node).__name__,
+            *(
+                [name, normalise(_without_docstring(node, value) if name == "body" else value)]
+                for name, value in present
+            ),
+        ]
+    if isinstance(node, list):
+        return [normalise(one) for one in node]
+    return f"{type(node).__name__} {node!r}"
+
+
+def _without_docstring(node: ast.AST, body: object) -> object:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+        return body
+    return node.body if ast.get_docstring(node, clean=False) is None else node.body[1:]
+
+
+@lru_cache(maxsize=64)
+def _parse(filename: str, source: str) -> tuple[ast.Module, frozenset[object]] | None:
+    try:
+        tree = ast.parse(source)
+        code = compile(tree, filename, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # a notebook cell with a magic, say
+        return None
+    return tree, frozenset(_identity(one) for one in all_code(code))
+
+
+def all_code(code: CodeType) -> Iterator[CodeType]:
+    """A code object and those of the functions and classes inside."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from all_code(constant)
+
+
+def _identity(code: CodeType) -> object:
+    return code.co_firstlineno, code.co_name, code.co_code, code.co_names, code.co_varnames, _plain_constants(code)
+
+
+def _plain_constants(code: CodeType) -> tuple[str, ...]:
+    return tuple(constant_text(constant) for constant in code.co_consts if not isinstance(constant, CodeType))
+
+
+def constant_text(constant: object) -> str:
+    """The repr of a constant of a code object (it tells 1 from True and 1.0), with sets in order."""
+    if isinstance(constant, frozenset):
+        return f"frozenset {sorted(map(constant_text, constant))}"
+    return repr(constant)
+
+
+def _is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def _starts(node: ast.AST, code: CodeType) -> bool:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        first = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+        return node.name == code.co_name and first == code.co_firstlineno
+    return isinstance(node, ast.Lambda) and code.co_name == _LAMBDA and node.lineno == code.co_firstlineno
+
+
+def _spans(node: ast.AST, code: CodeType) -> bool:
+    """Whether the body of a lambda is exactly where the instructions of *code* come from."""
+    if not isinstance(node, ast.Lambda):
+        return False
+    body = node.body
+    places = {
+        ((line, column), (end_line, end_column))
+        for line, end_line, column, end_column in code.co_positions()
+        if line is not None and end_line is not None and column is not None and end_column is not None
+    }
+    places = {(start, end) for start, end in places if start != end}
+    start, end = (body.lineno, body.col_offset), (body.end_lineno or 0, body.end_col_offset or 0)
+    return bool(places) and min(one for one, _ in places) >= start and max(one for _, one in places) == end
+
+
+def _named_within(node: ast.AST, name: str) -> ast.AST | None:
+    """The last class or function of this name in the scope of *node*, in branches too."""
+    found: ast.AST | None = None
+    waiting = list(ast.iter_child_nodes(node))
+    while waiting:
+        child = waiting.pop(0)
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found = child if child.name == name else found
+        else:
+            waiting.extend(ast.iter_child_nodes(child))
+    return found
