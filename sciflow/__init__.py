@@ -23,6 +23,7 @@ __all__ = [
     "Results",
     "SciflowError",
     "Sobol",
+    "TaskContext",
     "Variant",
     "Zip",
     "create_reproducibility_package",

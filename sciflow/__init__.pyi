@@ -5,6 +5,7 @@ from .clusters.local import LocalCluster as LocalCluster
 from .engine.engine import Engine as Engine
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
+from .running.context import TaskContext as TaskContext
 from .space import Axis as Axis
 from .space import Grid as Grid
 from .space import LatinHypercube as LatinHypercube

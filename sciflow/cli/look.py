@@ -1,0 +1,149 @@
+"""Commands about a sweep: its status, its results, its best variants, its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sciflow.cli.show import print_json, render_value
+from sciflow.cli.state import describe, look_at
+from sciflow.cli.sweeps import find_sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sciflow.analysis.results import Results
+
+_MOST_ROWS = 60
+_directory = click.option("--directory", metavar="DIR", help="Where sweeps are kept (default: sweeps).")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_sweep = click.argument("sweep")
+
+
+def _epilog(*lines: str) -> str:
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.command(epilog=_epilog("sciflow status neural_network_training", "sciflow status sweeps/ising --json"))
+@_sweep
+@_directory
+@_json
+def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
+    """Say how far a sweep is, who drives it, and what failed.
+
+    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    """
+    state = look_at(find_sweep(sweep, directory))
+    if as_json:
+        print_json(state.to_dict())
+    else:
+        click.echo(describe(state))
+
+
+@click.command(
+    epilog=_epilog(
+        "sciflow results ising",
+        "sciflow results ising --query \"temperature < 2 and status == 'done'\" --csv > cold.csv",
+    )
+)
+@_sweep
+@click.option("--query", metavar="QUERY", help="Only the rows for which this holds.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print all rows as CSV.")
+@_json
+@_directory
+def results(sweep: str, *, query: str | None, as_csv: bool, as_json: bool, directory: str | None) -> None:
+    """Print the results as a table, one row per variant.
+
+    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    """
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other")
+    opened = _open(sweep, directory)
+    table: Any = opened.to_dataframe() if query is None else opened.query(query)
+    if as_csv:
+        click.echo(table.to_csv(index=False), nl=False)
+    elif as_json:
+        print_json(table.to_dict("records"))
+    else:
+        click.echo(table.to_string(index=False, max_rows=_MOST_ROWS))
+        if len(table) > _MOST_ROWS:
+            click.echo(f"({len(table):,} rows; --csv prints them all)")
+
+
+@click.command(
+    epilog=_epilog(
+        "sciflow best neural_network_training validation_accuracy",
+        'sciflow best fit loss --minimize --top 5 --where "layers < 3" --json',
+    )
+)
+@_sweep
+@click.argument("metric")
+@click.option("--minimize", is_flag=True, help="The smallest value is the best.")
+@click.option("--top", type=click.IntRange(min=1), default=1, metavar="N", help="The N best, best first.")
+@click.option("--where", metavar="QUERY", help="Only among variants for which this holds.")
+@_json
+@_directory
+def best(
+    sweep: str,
+    metric: str,
+    *,
+    minimize: bool,
+    top: int,
+    where: str | None,
+    as_json: bool,
+    directory: str | None,
+) -> None:
+    """Print the parameters with the best value of METRIC.
+
+    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    """
+    opened = _open(sweep, directory)
+    found: Any = opened.find_optimal_parameters(metric, maximize=not minimize, where=where, top=top)
+    variants = found if isinstance(found, list) else [found]
+    values = [opened.get_metric(variant, metric) for variant in variants]
+    if as_json:
+        print_json([
+            {"parameters": variant, metric: value, "id": variant.id}
+            for variant, value in zip(variants, values, strict=True)
+        ])
+        return
+    for variant, value in zip(variants, values, strict=True):
+        parameters = ", ".join(f"{name}={render_value(one)}" for name, one in variant.items())
+        click.echo(f"{metric} = {render_value(value)}  at  {parameters}")
+
+
+@click.command(
+    epilog=_epilog(
+        "sciflow plot neural_network_training",
+        "sciflow plot neural_network_training accuracy_vs_parameters -o accuracy.pdf",
+    )
+)
+@_sweep
+@click.argument("name", required=False)
+@click.option("-o", "--output", metavar="FILE", help="Where to write (default: NAME.png here); the suffix is the format.")
+@_directory
+def plot(sweep: str, name: str | None, *, output: str | None, directory: str | None) -> None:
+    """Draw the figures that the workflow asks for, or only NAME.
+
+    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    """
+    opened = _open(sweep, directory)
+    figures: dict[str, Any] = dict(opened.visualize()) if name is None else {name: opened.plot(name)}
+    if not figures:
+        raise click.UsageError(
+            "the workflow asks for no figure; add one with workflow.add_visualization(...) and run the script again"
+        )
+    if output is not None and len(figures) > 1:
+        raise click.UsageError(f"--output is for one figure; say which: {', '.join(figures)}")
+    for figure_name, figure in figures.items():
+        path = Path(output or f"{figure_name}.png")
+        figure.savefig(path)
+        click.echo(str(path))
+
+
+def _open(sweep: str, directory: str | None) -> Results:
+    from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
+
+    return open_results(find_sweep(sweep, directory))

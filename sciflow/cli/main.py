@@ -1,0 +1,60 @@
+"""``sciflow``: the command line. Commands parse, call the library, print, and exit with a code scripts can use."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+import sciflow.errors
+from sciflow.cli.look import best, plot, results, status
+from sciflow.cli.run import plan, run, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class CleanError(click.ClickException):
+    """A user's mistake: its message, and nothing of ours."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the message to stderr."""
+        click.echo(f"error: {self.format_message()}", file=file, err=file is None)
+
+
+class Commands(click.Group):
+    """The commands; what sciflow refuses becomes one message on stderr and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except sciflow.errors.SciflowError as error:
+            raise CleanError(str(error)) from error
+        except click.UsageError:
+            raise
+        except click.ClickException as error:
+            raise CleanError(error.format_message()) from error
+
+
+EPILOG = """\b
+Examples:
+  sciflow run examples/neural_network.py --now
+  sciflow status neural_network_training
+  sciflow best neural_network_training validation_accuracy
+
+Exit codes: 0 all done, 2 usage, 3 finished with failed variants, 1 other errors.
+"""
+
+
+@click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sciflow", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run parameter sweeps, and read their results."""
+
+
+for command in (run, plan, validate, status, results, best, plot):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()
