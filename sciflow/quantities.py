@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sciflow.errors import QuantityError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SECONDS_PER: dict[str, float] = {
     "ms": 0.001,
@@ -52,9 +55,7 @@ def parse_seconds(text: float | str) -> float:
     if clock is not None:
         days, hours, minutes, seconds = (int(field or 0) for field in clock.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    return _parse_parts(
-        text, SECONDS_PER, "duration", "write it as '2h', '1 h 30 min', '45 s' or '1-12:00:00'"
-    )
+    return _parse_parts(text, SECONDS_PER, "duration", "write it as '2h', '1 h 30 min', '45 s' or '1-12:00:00'")
 
 
 def parse_bytes(text: float | str) -> int:

@@ -50,14 +50,10 @@ def parse_figure(name: str, options: Mapping[str, object]) -> Figure:
         For an unknown type or key, a missing one, or a parameter named twice.
     """
     if options.get("type") != "heatmap":
-        raise WorkflowError(
-            f"figure {name!r}: type {options.get('type')!r} is unknown; the type is one of 'heatmap'"
-        )
+        raise WorkflowError(f"figure {name!r}: type {options.get('type')!r} is unknown; the type is one of 'heatmap'")
     unknown = [key for key in options if key not in HEATMAP_KEYS]
     if unknown:
-        raise WorkflowError(
-            f"figure {name!r} has unknown keys {unknown}; a heatmap has {', '.join(HEATMAP_KEYS)}"
-        )
+        raise WorkflowError(f"figure {name!r} has unknown keys {unknown}; a heatmap has {', '.join(HEATMAP_KEYS)}")
     title = options.get("title")
     figure = Heatmap(
         name=name,
@@ -69,9 +65,7 @@ def parse_figure(name: str, options: Mapping[str, object]) -> Figure:
     )
     repeated = sorted({one for one in figure.parameters if figure.parameters.count(one) > 1})
     if repeated:
-        raise WorkflowError(
-            f"figure {name!r} uses {repeated} more than once; x_axis, y_axis and facet_by must differ"
-        )
+        raise WorkflowError(f"figure {name!r} uses {repeated} more than once; x_axis, y_axis and facet_by must differ")
     return figure
 
 

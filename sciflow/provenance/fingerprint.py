@@ -10,20 +10,23 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sciflow.canonical import canonical_text, content_digest
 from sciflow.errors import SpaceError
 from sciflow.provenance.local import file_of, is_local_code, is_local_file, is_local_module
 from sciflow.provenance.syntax import all_code, class_syntax, constant_text, function_syntax, module_syntax
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
 Description: TypeAlias = list["Description"] | str
 
 _ATTRIBUTE_LOADS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _METHOD_WRAPPERS = (staticmethod, classmethod)
 _STATEFUL = (logging.Handler, logging.Logger, type(os.environ))
+_PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _SLOT_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
@@ -51,7 +54,7 @@ class _Reach:
         root = self.value(function)
         return [root, *self._described]
 
-    def value(self, value: object) -> Description:
+    def value(self, value: object) -> Description:  # noqa: PLR0911  one return for each kind of value
         """What identifies a value: content, or the number of what defines it."""
         match value:
             case FunctionType():
@@ -83,8 +86,8 @@ class _Reach:
                 case list() | tuple():
                     return [_name(type(value)), *(self.value(one) for one in cast("Iterable[object]", value))]
                 case set() | frozenset():
-                    members = [self.value(one) for one in cast("Iterable[object]", value)]
-                    return [_name(type(value)), *sorted(members, key=repr)]
+                    members = sorted(cast("Iterable[object]", value), key=_stable_text)
+                    return [_name(type(value)), *(self.value(one) for one in members)]
                 case dict():
                     items = cast("dict[object, object]", value).items()
                     return [_name(type(value)), *([self.value(key), self.value(one)] for key, one in items)]
@@ -93,7 +96,7 @@ class _Reach:
         finally:
             self._open.discard(id(value))
 
-    def _object(self, value: object) -> Description:
+    def _object(self, value: object) -> Description:  # noqa: PLR0911  same
         kind = type(value)
         wrapped = getattr(value, "__wrapped__", None)
         if callable(wrapped):  # functools.lru_cache, numba.jit and their like
@@ -105,19 +108,21 @@ class _Reach:
             return [_name(kind), str(array.dtype), str(array.shape), content]
         if is_local_module(kind.__module__):
             return ["instance", self.value(kind), self.value(_state(value))]
-        if isinstance(value, _STATEFUL):
-            return _name(kind)
+        if kind in _PLAIN:
+            return [_name(kind), repr(value)]
+        text = _safe_repr(value)
+        if isinstance(value, _STATEFUL) or " at 0x" in text:
+            return [_name(kind), getattr(value, "__qualname__", "")]
         try:
             return [_name(kind), canonical_text(value)]
         except SpaceError:
-            text = _safe_repr(value)
-            return [_name(kind), getattr(value, "__qualname__", "") if " at 0x" in text else text]
+            return [_name(kind), text]
 
     def _function(self, function: FunctionType) -> Description:
         if not is_local_code(function.__code__.co_filename, function.__module__ or ""):
             # a wrapper made by a library's decorator carries the user's function inside
             inner = [self.value(one) for one in _closure(function).values() if isinstance(one, FunctionType | type)]
-            return ["library", f"{function.__module__}:{function.__code__.co_qualname}", *inner]
+            return ["library", f"{function.__globals__.get('__name__')}:{function.__code__.co_qualname}", *inner]
         return self._numbered(function, lambda: self._own_function(function))
 
     def _own_function(self, function: FunctionType) -> Description:
@@ -141,17 +146,10 @@ class _Reach:
             yield from self._imported(full, members)
 
     def _imported(self, name: str, members: tuple[str, ...]) -> Iterator[Description]:
-        """What an import inside a function brings: single members if the module is loaded, else its source."""
-        module = sys.modules.get(name)
-        if module is None or not members:
-            yield [name, self._module_named(name)]
-            return
-        for member in members:
-            submodule = f"{name}.{member}"
-            if hasattr(module, member):
-                yield [submodule, self._follow(module, (member,))]
-            else:
-                yield [submodule, self._module_named(submodule)]
+        """What an import inside a function brings: whole modules, so that it is the same before and after it ran."""
+        for one in (name, *(f"{name}.{member}" for member in members)):
+            if _module_file(one) is not None:
+                yield [one, self._module_named(one)]
 
     def _follow(self, value: object, attributes: tuple[str, ...]) -> Description:
         """Walk ``helpers.physics.energy`` through the user's own modules to what is used of them."""
@@ -211,6 +209,10 @@ def _name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
 
 
+def _stable_text(value: object) -> str:
+    return getattr(value, "__qualname__", "") or _safe_repr(value)
+
+
 def _safe_repr(value: object) -> str:
     try:
         return repr(value)
@@ -232,15 +234,15 @@ def _state(value: object) -> dict[str, object]:
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     """What a class body defines: functions, and values that are no machinery of Python's."""
+    machinery = ("_",) if issubclass(kind, enum.Enum) else ("__", "_abc_")
     for name, member in sorted(vars(kind).items()):
         functions = list(_functions_of(member))
         if functions:
             # dataclasses and their like compile methods from the fields, which the syntax of the class shows
             if not any(one.__code__.co_filename.startswith("<string>") for one in functions):
                 yield name, member
-        elif not name.startswith("__") and not name.startswith("_abc_") and not isinstance(member, _SLOT_DESCRIPTORS):
-            if not (issubclass(kind, enum.Enum) and name.startswith("_")):
-                yield name, member
+        elif not name.startswith(machinery) and not isinstance(member, _SLOT_DESCRIPTORS):
+            yield name, member
 
 
 def _functions_of(member: object) -> Iterator[FunctionType]:

@@ -6,9 +6,12 @@ import sys
 import sysconfig
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import sciflow
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 

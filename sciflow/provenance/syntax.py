@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import linecache
-from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Syntax: TypeAlias = list["Syntax"] | str
 """A syntax tree as nested lists of text: the same for the same code, whatever release of Python parsed it."""

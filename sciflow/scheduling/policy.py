@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sciflow.errors import PolicyError
 from sciflow.quantities import render_seconds
 from sciflow.scheduling.window import DailyHours, next_window, parse_hours, utc
 from sciflow.scheduling.zone import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OFF_PEAK_KEYS = ("preferred_hours", "weekend_preferred", "max_wait_hours", "timezone")
 DEFAULT_HOURS = "22:00-08:00"
@@ -189,9 +191,7 @@ def _parse_wait(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise PolicyError(
-            f"max_wait_hours must be a number of at least 0, or None to wait without end, not {value!r}"
-        )
+        raise PolicyError(f"max_wait_hours must be a number of at least 0, or None to wait without end, not {value!r}")
     return value
 
 

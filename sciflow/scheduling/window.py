@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 from sciflow.errors import PolicyError
-from sciflow.scheduling.zone import Zone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sciflow.scheduling.zone import Zone
 
 MIDNIGHT = time(0)
 DAY = timedelta(days=1)

@@ -16,11 +16,10 @@ from sciflow.workflow.binding import (
 from sciflow.workflow.criteria import Criterion
 from sciflow.workflow.resolve import settle_upstream
 from sciflow.workflow.resources import Resources
-from sciflow.workflow.task import RESERVED_NAMES, Task, check_output_name
+from sciflow.workflow.task import Task, check_output_name
 from sciflow.workflow.workflow import ExperimentalWorkflow
 
 __all__ = [
-    "RESERVED_NAMES",
     "Argument",
     "Criterion",
     "Definition",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from sciflow.figures.spec import Figure
-from sciflow.scheduling.policy import Policy
-from sciflow.space.algebra import Space
-from sciflow.workflow.criteria import Criterion
 from sciflow.workflow.frozen import FrozenMapping
-from sciflow.workflow.resources import Resources
-from sciflow.workflow.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sciflow.figures.spec import Figure
+    from sciflow.scheduling.policy import Policy
+    from sciflow.space.algebra import Space
+    from sciflow.workflow.criteria import Criterion
+    from sciflow.workflow.resources import Resources
+    from sciflow.workflow.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +135,7 @@ class Step:
             "sink": self.sink,
             "footprint": list(self.footprint),
             "arguments": [
-                {"name": one.name, "keyword": one.keyword, "source": one.source.to_dict()}
-                for one in self.arguments
+                {"name": one.name, "keyword": one.keyword, "source": one.source.to_dict()} for one in self.arguments
             ],
         }
 

@@ -70,11 +70,7 @@ def _parse(metric: str, text: object) -> list[Criterion]:
         return [Criterion(metric, match[1], _limit(metric, match[2]))]
     if isinstance(text, Mapping) and text and set(cast("Mapping[str, object]", text)) <= set(BOUNDS):
         bounds = cast("Mapping[str, object]", text)
-        found = [
-            Criterion(metric, BOUNDS[bound], _limit(metric, bounds[bound]))
-            for bound in BOUNDS
-            if bound in bounds
-        ]
+        found = [Criterion(metric, BOUNDS[bound], _limit(metric, bounds[bound])) for bound in BOUNDS if bound in bounds]
         if len(found) == len(BOUNDS) and found[0].limit > found[1].limit:
             raise WorkflowError(f"success criterion of {metric!r}: min {found[0].limit:g} is above its max")
         return found
@@ -86,13 +82,9 @@ def _parse(metric: str, text: object) -> list[Criterion]:
 
 def _limit(metric: str, value: object) -> float:
     try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError  # noqa: TRY301  the three ways of not being a number share one message
-        limit = float(value)
-        if not math.isfinite(limit):
-            raise ValueError  # noqa: TRY301  same
-    except ValueError:
-        raise WorkflowError(
-            f"success criterion of {metric!r}: the limit must be a finite number, not {value!r}"
-        ) from None
+        limit = math.nan if isinstance(value, bool) else float(cast("float", value))
+    except (TypeError, ValueError):
+        limit = math.nan
+    if not math.isfinite(limit):
+        raise WorkflowError(f"success criterion of {metric!r}: the limit must be a finite number, not {value!r}")
     return limit

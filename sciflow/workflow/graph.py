@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from sciflow.errors import CycleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def order_tasks(depends_on: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from inspect import Parameter
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sciflow.errors import BindingError
 from sciflow.workflow.binding import (
@@ -20,7 +20,9 @@ from sciflow.workflow.binding import (
     Source,
     Step,
 )
-from sciflow.workflow.task import Task
+
+if TYPE_CHECKING:
+    from sciflow.workflow.task import Task
 
 CONTEXT = "context"
 REPLICATE = "replicate"
@@ -162,9 +164,7 @@ def settle_upstream(step: Step, returned: Mapping[str, object]) -> Step:
         settled[left.pop(0)] = FromTask(unused[0])
     if left:
         what = {
-            task: f"a mapping with {_listed(map(str, value))}"
-            if isinstance(value, Mapping)
-            else type(value).__name__
+            task: f"a mapping with {_listed(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
             for task, value in returned.items()
             if task in step.task.depends_on
         }
@@ -212,11 +212,7 @@ def _takes_any(task: Task) -> bool:
 def _early_source(scope: Scope, name: str, parameter: Parameter) -> Source | None:
     """What is known before anything ran; None leaves it to what the dependencies return."""
     task = scope.task
-    source = (
-        _explicit_source(scope, name)
-        if name in task.arguments
-        else _only(scope, name, scope.candidates(name))
-    )
+    source = _explicit_source(scope, name) if name in task.arguments else _only(scope, name, scope.candidates(name))
     required = parameter.default is Parameter.empty
     if isinstance(source, FromParameter) and source.optional and required:
         raise BindingError(
@@ -280,9 +276,7 @@ def _with_late_sources(
     return bound
 
 
-def _call_order(
-    scope: Scope, named: Mapping[str, Parameter], bound: Mapping[str, Source]
-) -> list[tuple[str, bool]]:
+def _call_order(scope: Scope, named: Mapping[str, Parameter], bound: Mapping[str, Source]) -> list[tuple[str, bool]]:
     """Names of the bound arguments, and whether each must go by keyword: after a gap only that is possible."""
     order: list[tuple[str, bool]] = []
     gap: str | None = None
@@ -308,9 +302,7 @@ def _remaining_parameters(
     used = {one.source.name for one in arguments if isinstance(one.source, FromParameter)}
     used |= {one.name for one in arguments}
     used |= {name for name, one in named.items() if one.kind is not Parameter.POSITIONAL_ONLY}
-    return [
-        Argument(name, scope.parameter(name), keyword=True) for name in scope.parameters if name not in used
-    ]
+    return [Argument(name, scope.parameter(name), keyword=True) for name in scope.parameters if name not in used]
 
 
 def _unused(depends_on: Iterable[str], sources: Iterable[Source]) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from sciflow.errors import WorkflowError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 REQUIREMENT_KEYS = ("cpu_cores", "memory_gb", "gpu", "max_runtime_hours")
 BYTES_PER_GB = 10**9

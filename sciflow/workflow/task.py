@@ -7,12 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from sciflow.errors import OutputError, WorkflowError
+from sciflow.space import RESERVED_NAMES
 from sciflow.workflow.frozen import FrozenMapping
-
-# the dataset's own variables, then keywords of xarray's Dataset.sel
-RESERVED_NAMES = frozenset(
-    {"variant", "status", "attempt", "runtime_s", "failure", "method", "tolerance", "drop"}
-)
 
 
 @dataclass(frozen=True, slots=True)

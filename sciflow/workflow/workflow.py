@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from sciflow.errors import OutputError, SpaceError, WorkflowError
 from sciflow.figures.spec import Figure, parse_figure
@@ -15,6 +15,9 @@ from sciflow.workflow.graph import order_tasks
 from sciflow.workflow.resolve import Scope, bind_arguments, did_you_mean, find_footprint
 from sciflow.workflow.resources import Resources, parse_resources
 from sciflow.workflow.task import Task, make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class ExperimentalWorkflow:
@@ -184,7 +187,7 @@ class ExperimentalWorkflow:
                 f"parameter {name!r} exists already; to add values, unite: add_parameter_space over "
                 "the same names with the new values"
             )
-        self._factors.append(Grid([Axis(name, [default] if values is None else values, default=default)]))
+        self._factors.append(Axis(name, [default] if values is None else values, default=default))
 
     def set_resource_requirements(self, requirements: Mapping[str, Mapping[str, object]]) -> None:
         """Say what one run of each task needs.
@@ -246,9 +249,7 @@ class ExperimentalWorkflow:
             one name.
         """
         if not self._tasks:
-            raise WorkflowError(
-                f"workflow {self._name!r} has no tasks; add one with add_task(name, function)"
-            )
+            raise WorkflowError(f"workflow {self._name!r} has no tasks; add one with add_task(name, function)")
         for task in self._tasks.values():
             self._check_known(f"task {task.name!r} depends on", task.depends_on)
         self._check_known("set_resource_requirements names", self._resources)
@@ -270,10 +271,11 @@ class ExperimentalWorkflow:
         declared = {task.name: task.outputs for task in self._tasks.values()}
         derived = {one.name: one.derived for one in space.parameters}
         inner = {name for task in self._tasks.values() for name in task.depends_on}
+        optional = frozenset(space.names) - space.always_present
         steps: dict[str, Step] = {}
         for name in order_tasks({task.name: task.depends_on for task in self._tasks.values()}):
             task = self._tasks[name]
-            arguments = bind_arguments(Scope(task, space.names, space.optional, declared))
+            arguments = bind_arguments(Scope(task, space.names, optional, declared))
             upstream = {one for before in task.depends_on for one in steps[before].footprint}
             footprint = find_footprint(task, arguments, upstream, derived)
             steps[name] = Step(task, arguments, sink=name not in inner, footprint=footprint)

@@ -1,0 +1,449 @@
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sciflow.provenance.fingerprint import fingerprint
+
+BASE = '''
+import dataclasses
+import enum
+import functools
+import logging
+import math
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+import physics
+from physics import energy
+
+RATE = 0.1
+TABLE = {"a": [1, 2], "b": (3.0, None)}
+GRID = np.arange(3)
+MIXED = np.array([1, "a"], dtype=object)
+PLACE = Path("data")
+LOCK = threading.Lock()
+LOG = logging.getLogger("there")
+COLOURS = {"red", "green"}
+WEIRD = slice(1, 2)
+
+
+class Kind(enum.Enum):
+    HOT = 1
+    COLD = 2
+
+
+CHOSEN = Kind.HOT
+
+
+@dataclasses.dataclass
+class Model:
+    """A model."""
+
+    scale: float = 2.0
+
+    def predict(self, x):
+        """Predict."""
+        return scaled(x) * self.scale
+
+    @property
+    def area(self):
+        return self.scale**2
+
+    @staticmethod
+    def build():
+        return Model()
+
+
+class Slotted:
+    __slots__ = ("depth",)
+
+    def __init__(self, depth):
+        self.depth = depth
+
+
+DEEP = Slotted(3)
+FITTED = Model(5.0)
+
+
+def scaled(x):
+    return x * RATE
+
+
+@functools.lru_cache
+def remembered(x):
+    return scaled(x)
+
+
+def logged(function):
+    @functools.wraps(function)
+    def wrapper(*args):
+        return function(*args)
+
+    return wrapper
+
+
+@logged
+def decorated(x):
+    return scaled(x)
+
+
+def even(n):
+    return True if n == 0 else odd(n - 1)
+
+
+def odd(n):
+    return False if n == 0 else even(n - 1)
+
+
+def task(x, power=2):
+    """Say what it does."""
+    # a remark
+    y = scaled(x) ** power
+    return {"y": y, "z": math.sqrt(y)}
+
+
+def uses_constant(x):
+    return x * RATE
+
+
+def uses_values(x):
+    return TABLE, GRID, MIXED, PLACE, LOCK, LOG, COLOURS, CHOSEN, DEEP, FITTED, WEIRD, os.environ
+
+
+def uses_import(x):
+    return energy(x)
+
+
+def uses_attribute(x):
+    return physics.energy(x)
+
+
+def uses_module(x):
+    module = physics
+    return getattr(module, "energy")(x)
+
+
+def uses_late_import(x):
+    from physics import energy as late
+
+    return late(x)
+
+
+def uses_late_module(x):
+    import physics as late
+    import json
+
+    return late.energy(x), json
+
+
+def uses_unloaded_module(x):
+    import optics.lens as late
+
+    return late.focus(x)
+
+
+def uses_unloaded_member(x):
+    from optics import lens
+
+    return lens.focus(x)
+
+
+def uses_class(x):
+    return Model(3.0).predict(x)
+
+
+def uses_remembered(x):
+    return remembered(x)
+
+
+def uses_decorated(x):
+    return decorated(x)
+
+
+def make_closure(factor):
+    def inner(x):
+        return x * factor
+
+    return inner
+
+
+closed = make_closure(3)
+bound = FITTED.predict
+instance = FITTED
+half = functools.partial(task, power=3)
+first, second = (lambda x: x + 1), (lambda x: x + 2)
+nested = lambda x: (lambda y: x + y)
+unknown = lambda x: not_defined_anywhere(x) + physics.not_there(x)
+
+
+async def waits(x):
+    return scaled(x)
+'''
+PHYSICS = "CONSTANT = 9.81\n\n\ndef energy(x):\n    return mass(x) * CONSTANT\n\n\ndef mass(x):\n    return x + 1\n"
+LENS = "from . import glass\nfrom .glass import INDEX\nimport json\n\n\ndef focus(x):\n    return x * INDEX\n"
+FUNCTIONS = re.findall(r"^(?:async )?def (\w+)|^(\w+) = (?:make|FITTED|functools|lambda)", BASE, flags=re.MULTILINE)
+NAMES = sorted({a or b for a, b in FUNCTIONS} | {"first", "second"})
+
+
+def write(folder: Path, **changes: tuple[str, str]) -> None:
+    texts = {
+        "study.py": BASE,
+        "physics.py": PHYSICS,
+        "optics/__init__.py": "",
+        "optics/lens.py": LENS,
+        "optics/glass.py": "INDEX = 1.5\n",
+    }
+    for name, (old, new) in changes.items():
+        file = f"{name.replace('__', '/')}.py"
+        assert old in texts[file], f"{old!r} is not in {file}"
+        texts[file] = texts[file].replace(old, new)
+    (folder / "optics").mkdir(parents=True)
+    for file, text in texts.items():
+        (folder / file).write_text(text)
+
+
+def forget() -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] in {"study", "physics", "optics"}]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def prints(tmp_path, monkeypatch):
+    """Fingerprints of a function before and after a change of the files it lives in."""
+    count = 0
+
+    def take(name: str, **changes: tuple[str, str]) -> str:
+        nonlocal count
+        count += 1
+        folder = tmp_path / str(count)
+        write(folder, **changes)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            patch.setattr(sys, "dont_write_bytecode", True)
+            forget()
+            try:
+                return fingerprint(getattr(importlib.import_module("study"), name))
+            finally:
+                forget()
+
+    return take
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    # a remark\n", ""),
+        ("    # a remark\n", "\n\n    # another remark\n"),
+        ('    """Say what it does."""\n', ""),
+        ("x * RATE", "(x  *  RATE)"),
+        ('{"y": y, "z"', "{\n        'y': y,\n        'z'"),
+        ("def even(n)", "def unrelated():\n    return 3\n\n\ndef even(n)"),
+        ("GRID = np.arange(3)", "GRID = np.arange(4)"),
+    ],
+)
+def test_comments_layout_docstrings_and_unrelated_code_do_not_matter(prints, old, new):
+    assert prints("task", study=(old, new)) == prints("task")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("task", {"study": ("** power", "* power")}),
+        ("task", {"study": ("power=2", "power=3")}),
+        ("task", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("task", {"study": ("return x * RATE\n\n\n@func", "return x + RATE\n\n\n@func")}),
+        ("task", {"study": ("math.sqrt(y)", "math.exp(y)")}),
+        ("uses_constant", {"study": ("RATE = 0.1", "RATE = 1")}),
+        ("uses_values", {"study": ("[1, 2]", "[1, 3]")}),
+        ("uses_values", {"study": ("np.arange(3)", "np.arange(3.0)")}),
+        ("uses_values", {"study": ('[1, "a"]', '[2, "a"]')}),
+        ("uses_values", {"study": ('Path("data")', 'Path("other")')}),
+        ("uses_values", {"study": ('"green"}', '"blue"}')}),
+        ("uses_values", {"study": ("CHOSEN = Kind.HOT", "CHOSEN = Kind.COLD")}),
+        ("uses_values", {"study": ("Slotted(3)", "Slotted(4)")}),
+        ("uses_values", {"study": ("FITTED = Model(5.0)", "FITTED = Model(6.0)")}),
+        ("uses_values", {"study": ("slice(1, 2)", "slice(1, 3)")}),
+        ("uses_import", {"physics": ("x + 1", "x + 2")}),
+        ("uses_import", {"physics": ("9.81", "1.62")}),
+        ("uses_attribute", {"physics": ("x + 1", "x + 2")}),
+        ("uses_module", {"physics": ("x + 1", "x + 2")}),
+        ("uses_late_import", {"physics": ("x + 1", "x + 2")}),
+        ("uses_late_module", {"physics": ("x + 1", "x + 2")}),
+        ("uses_unloaded_module", {"optics__lens": ("x * INDEX", "x / INDEX")}),
+        ("uses_unloaded_module", {"optics__glass": ("1.5", "1.6")}),
+        ("uses_unloaded_member", {"optics__glass": ("1.5", "1.6")}),
+        ("uses_class", {"study": ("* self.scale", "/ self.scale")}),
+        ("uses_class", {"study": ("scale: float = 2.0", "scale: float = 3.0")}),
+        ("uses_class", {"study": ("self.scale**2", "self.scale**3")}),
+        ("uses_class", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("uses_remembered", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("uses_decorated", {"study": ("return function(*args)", "return 2 * function(*args)")}),
+        ("uses_decorated", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("closed", {"study": ("make_closure(3)", "make_closure(4)")}),
+        ("closed", {"study": ("x * factor", "x + factor")}),
+        ("bound", {"study": ("FITTED = Model(5.0)", "FITTED = Model(6.0)")}),
+        ("half", {"study": ("partial(task, power=3)", "partial(task, power=4)")}),
+        ("second", {"study": ("x + 2", "x + 3")}),
+        ("nested", {"study": ("x + y", "x - y")}),
+        ("waits", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("even", {"study": ("return False if n", "return None if n")}),
+    ],
+)
+def test_a_change_of_code_or_value_that_a_function_reaches_changes_its_fingerprint(prints, name, change):
+    assert prints(name, **change) != prints(name)
+
+
+def test_a_change_of_one_lambda_leaves_its_neighbour_on_the_line(prints):
+    assert prints("first", study=("x + 2", "x + 3")) == prints("first")
+    assert prints("first") != prints("second")
+
+
+def test_running_an_import_inside_a_function_does_not_change_its_fingerprint(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    study = importlib.import_module("study")
+    before = [fingerprint(study.uses_unloaded_module), fingerprint(study.uses_unloaded_member)]
+
+    study.uses_unloaded_module(1)
+    study.uses_unloaded_member(1)
+
+    assert [fingerprint(study.uses_unloaded_module), fingerprint(study.uses_unloaded_member)] == before
+    forget()
+
+
+def test_functions_that_call_each_other_have_fingerprints(prints):
+    assert prints("even") == prints("even")
+    assert prints("even") != prints("odd")
+
+
+def test_names_that_lead_nowhere_are_no_error(prints):
+    assert prints("unknown") == prints("unknown")
+
+
+def test_every_process_finds_the_same_fingerprints(tmp_path):
+    write(tmp_path)
+    program = textwrap.dedent(
+        f"""
+        import study
+        from sciflow.provenance.fingerprint import fingerprint
+        for name in {NAMES}:
+            print(name, fingerprint(getattr(study, name)))
+        """
+    )
+    repository = Path(__file__).parents[2]
+
+    def run(seed: str) -> str:
+        environment = os.environ | {
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{repository}",
+            "PYTHONHASHSEED": seed,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True, timeout=60
+        ).stdout
+
+    first = run("1")
+
+    assert first.count("\n") == len(NAMES)
+    assert run("2") == first
+
+
+def test_a_script_has_the_fingerprint_it_has_as_a_module(tmp_path):
+    write(tmp_path)
+    script = tmp_path / "study.py"
+    printing = "\n\nfrom sciflow.provenance.fingerprint import fingerprint\nprint(fingerprint(uses_class))\n"
+    script.write_text(BASE + printing)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert run(str(script)) == run("-c", "import study")
+
+
+def compiled(source: str, name: str = "f", filename: str = "<typed at a prompt>"):
+    names: dict[str, object] = {"__name__": "__main__"}
+    exec(compile(textwrap.dedent(source), filename, "exec"), names)
+    return names[name]
+
+
+def test_without_source_the_compiled_code_counts():
+    function = compiled("def f(x):\n    'Say.'\n    return [x + i for i in (1, 2)]")
+    with_remark = compiled("def f(x):\n\n    'Say more.'\n    return [x + i\n            for i in (1, 2)]")
+    changed = compiled("def f(x):\n    'Say.'\n    return [x + i for i in (1, 3)]")
+    membership = compiled("def f(x):\n    return x in {'a', 'b'}, (lambda: 3)")
+
+    assert fingerprint(function) == fingerprint(with_remark)
+    assert fingerprint(function) != fingerprint(changed)
+    assert fingerprint(membership) == fingerprint(membership)
+
+
+def test_a_class_without_source_counts_by_its_members():
+    one = compiled("class f:\n    size = 1\n    def __call__(self, x):\n        return x + 1")
+    other = compiled("class f:\n    size = 2\n    def __call__(self, x):\n        return x + 1")
+
+    assert fingerprint(one()) != fingerprint(other())
+    assert fingerprint(one) == fingerprint(one)
+
+
+def test_a_file_edited_since_it_was_loaded_is_not_taken_for_the_source(tmp_path):
+    file = tmp_path / "edited.py"
+    file.write_text("def f(x):\n    return x + 1\n")
+    function = compiled(file.read_text(), filename=str(file))
+    before = fingerprint(function)
+
+    file.write_text("def f(x):\n    return x + 2\n")
+    after_edit = fingerprint(function)
+    file.write_text("def f(x:\n")
+    after_mistake = fingerprint(function)
+
+    assert after_edit == after_mistake
+    assert after_edit != before
+
+
+def test_builtins_and_library_functions_count_by_name():
+    import numpy as np
+
+    assert fingerprint(max) != fingerprint(min)
+    assert fingerprint(np.sin) != fingerprint(np.cos)
+    assert fingerprint(np.linspace) != fingerprint(np.logspace)
+    assert fingerprint(textwrap.dedent) != fingerprint(textwrap.indent)
+    assert fingerprint(dict) == fingerprint(dict)
+
+
+def test_a_value_that_holds_itself_has_a_fingerprint():
+    function = compiled("loop = []\nloop.append(loop)\ndef f(x):\n    return loop")
+
+    assert fingerprint(function) == fingerprint(function)
+
+
+def test_a_value_whose_repr_fails_counts_by_its_class():
+    def __repr__(self):
+        raise RuntimeError
+
+    library_class = type("Broken", (), {"__module__": "json", "__repr__": __repr__})
+    function = compiled("def f(x):\n    return value")
+    function.__globals__["value"] = library_class()
+
+    assert fingerprint(function) == fingerprint(function)
+
+
+def test_an_unfilled_closure_cell_is_no_error():
+    function = compiled("def make():\n    def g():\n        return later\n    return g\n    later = 1\nf = make()")
+
+    assert fingerprint(function) == fingerprint(function)
