@@ -1,0 +1,1 @@
+"""Running sweeps: look, plan, submit, settle."""

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 import sciflow
 from sciflow.engine.loop import Loop
-from sciflow.engine.progress import Display, Silent, open_display
+from sciflow.engine.progress import Silent, open_display
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SweepError
 from sciflow.events import Event, EventName
@@ -30,15 +29,17 @@ from sciflow.store.consolidate import is_consolidated
 from sciflow.store.lease import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from sciflow.clusters.protocol import Cluster, Workers
     from sciflow.engine.gate import Gate
+    from sciflow.engine.progress import Display
     from sciflow.engine.sweep import Sweep
     from sciflow.planning.batch import Batch
     from sciflow.planning.plan import Plan
     from sciflow.planning.rows import RowSet
     from sciflow.store.directory import SweepDirectory
+    from sciflow.store.snapshot import Snapshot
 
 REFRESH_S = 60.0
 """Seconds between two refreshes of results.h5 while a sweep runs, at the least."""
@@ -89,7 +90,7 @@ class Driver:
         with Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session:
             sweep, plan = look()
             revision = self._directory.add_definition(sweep.description)
-            facts = {
+            facts: dict[str, Any] = {
                 "revision": revision,
                 "session": session.number,
                 "generation": sweep.generation,
@@ -134,13 +135,11 @@ class Driver:
                 workers.close()
             if ending != "closed":
                 break
-        self._tell(
-            "sweep.finished" if ending == "finished" else "sweep.stopped", done=self._n_done, failed=self._n_failed
-        )
+        name: EventName = "sweep.finished" if ending == "finished" else "sweep.stopped"
+        self._tell(name, done=self._n_done, failed=self._n_failed)
         if ending == "stopped":
-            self._display.say(
-                f"stopped; {self._n_done:,} finished variants are kept. To go on, run the same command again."
-            )
+            n = self._n_done
+            self._display.say(f"stopped; {n:,} finished variants are kept. To go on, run the same command again.")
         return ending == "finished"
 
     def _start(self, payload: bytes) -> Workers:
@@ -167,13 +166,13 @@ class Driver:
 
     def _give_up(self, row: int, attempt: int) -> None:
         """Record a variant whose worker dies whenever it runs."""
-        from sciflow.engine.recorder import Recorder  # noqa: PLC0415  hardly ever needed
+        from sciflow.engine.recorder import Recorder, Runs  # noqa: PLC0415  hardly ever needed
 
         space = self._sweep.definition.space
         rows = np.array([row])
         now = time.perf_counter()
         recorder = Recorder({**self._facts, "worker": f"driver:{os.getpid()}"}, {}, lambda _: "", space.names)
-        frames, _, _ = recorder.frames(space.take(rows), rows, [Failure.crash()], np.array([now]), now, attempt)
+        frames, _ = recorder.frames(Runs(space.take(rows), rows, [Failure.crash()], now, [now], attempt))
         with self._directory.segment_writer(self._session.number) as writer:
             writer.commit(frames)
 
@@ -218,17 +217,18 @@ class Driver:
     # ------------------------------------------------------------------ what surrounds the work
 
     @contextlib.contextmanager
-    def _event_log(self) -> Iterator[None]:
+    def _event_log(self) -> Generator[None]:
         folder = self._directory.path / "events"
         folder.mkdir(exist_ok=True)
-        with (folder / f"{self._session.number:06d}.jsonl").open("w", encoding="utf-8", buffering=1) as self._log:
+        with (folder / f"{self._session.number:06d}.jsonl").open("w", encoding="utf-8", buffering=1) as log:
+            self._log = log
             try:
                 yield
             finally:
                 self._log = None
 
     @contextlib.contextmanager
-    def _showing(self, plan: Plan) -> Iterator[None]:
+    def _showing(self, plan: Plan) -> Generator[None]:
         before = plan.n_variants - plan.n_todo
         self._display = open_display(plan.workflow, plan.n_variants, before, wanted=self._progress)
         try:
@@ -237,7 +237,7 @@ class Driver:
             self._display.close()
 
     @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
+    def _signals(self) -> Generator[None]:
         """Ctrl-C once: stop taking work. Twice: Python's own behaviour, at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -263,11 +263,11 @@ class Driver:
                 f"sciflow status {self._directory.path}"
             )
 
-    @staticmethod
-    def refresh_when_old(directory: SweepDirectory, sweep: Sweep) -> None:
-        """Consolidate again when results.h5 is missing or older than the newest commit."""
-        if not is_consolidated(directory, sweep.snapshot):
-            consolidate(directory)
+
+def refresh_when_old(directory: SweepDirectory, snapshot: Snapshot) -> None:
+    """Consolidate again when results.h5 is missing or older than the newest commit."""
+    if not is_consolidated(directory, snapshot):
+        consolidate(directory)
 
 
 def consolidate(directory: SweepDirectory) -> str:
@@ -293,8 +293,3 @@ def _start_consolidation(path: Path) -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": python_path},
         start_new_session=True,  # Ctrl-C is the driver's to handle
     )
-
-
-def now_utc() -> datetime:
-    """The clock."""
-    return datetime.now(UTC)

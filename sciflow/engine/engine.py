@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sciflow.engine.driver import Driver
+from sciflow.engine.driver import Driver, refresh_when_old
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError
+from sciflow.planning.plan import Request
 from sciflow.scheduling.policy import Policy, parse_policy
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from sciflow.analysis.results import Results
     from sciflow.clusters.protocol import Cluster
     from sciflow.events import Event
@@ -100,7 +103,7 @@ class Engine:
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
-        return sweep.plan(rerun_stale=self.on_stale == "rerun", retry_failed=retry_failed, only=only, force=force)
+        return sweep.plan(Request(retry_failed, only, force, rerun_stale=self.on_stale == "rerun"))
 
     def execute_parameter_sweep(
         self,
@@ -136,41 +139,30 @@ class Engine:
         if interceptor is not None:
             interceptor(self, workflow)
         forced: Mapping[str, Any] = overrides.get()
-        retry_failed = forced.get("retry_failed", retry_failed)
-        only, force = forced.get("only", only), forced.get("force", force)
+        request = Request(
+            forced.get("retry_failed", retry_failed), forced.get("only", only), forced.get("force", force)
+        )
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         definition = workflow.validate()
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
-        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
-        rerun = self._decide_stale(sweep, directory) if len(sweep.progress.stale) else False
-        plan = sweep.plan(rerun_stale=rerun, retry_failed=retry_failed, only=only, force=force)
+
+        def look() -> tuple[Sweep, Plan]:
+            sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+            return sweep, sweep.plan(request)
+
+        sweep, plan = look()
+        if len(sweep.progress.stale) and self._decide_stale(sweep, directory):
+            request = replace(request, rerun_stale=True)
+            plan = sweep.plan(request)
         if plan.n_todo or directory.newest_definition() is None:
-            self._drive(
-                definition, directory, lambda: self._again(definition, directory, rerun, retry_failed, only, force)
-            )
+            self._judge_requirements(definition)
+            gate = Gate(self.policy or _policy_of_environment() or definition.policy)
+            # the driver looks once more when the sweep is its own and nobody else can change it
+            Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(look)
         else:
-            Driver.refresh_when_old(directory, sweep)
-        results = open_results(directory.path)
-        return results
-
-    def _again(
-        self,
-        definition: Definition,
-        directory: SweepDirectory,
-        rerun: bool,
-        retry_failed: bool,
-        only: str | None,
-        force: bool,
-    ) -> tuple[Sweep, Plan]:
-        """Look once more, now that the sweep is ours and nobody else can change it."""
-        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
-        return sweep, sweep.plan(rerun_stale=rerun, retry_failed=retry_failed, only=only, force=force)
-
-    def _drive(self, definition: Definition, directory: SweepDirectory, look: Callable[[], tuple[Sweep, Plan]]) -> None:
-        self._judge_requirements(definition)
-        gate = Gate(self.policy or _policy_of_environment() or definition.policy)
-        Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(look)
+            refresh_when_old(directory, sweep.snapshot)
+        return open_results(directory.path)
 
     def _judge_requirements(self, definition: Definition) -> None:
         unmet = self.cluster.unmet(definition.resources)
@@ -246,6 +238,3 @@ def _changed_tasks(sweep: Sweep, directory: SweepDirectory) -> str:
     before: Mapping[str, str] = newest.get("fingerprints", {})
     today: Mapping[str, str] = sweep.description["fingerprints"]
     return ", ".join(task for task in today if before.get(task) != today[task])
-
-
-__all__ = ["Engine", "find_cluster"]

@@ -5,12 +5,13 @@ Both variables are empty unless the command line loads a script, so a script beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from sciflow.engine.engine import Engine
     from sciflow.workflow.workflow import ExperimentalWorkflow
 

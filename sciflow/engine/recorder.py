@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
+from dataclasses import dataclass
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,6 +26,27 @@ Outcome = Mapping[str, Any] | Failure
 """What a variant ended with: its outputs by name, or why it has none."""
 
 _SCALARS = frozenset({float, int, bool, str, type(None), complex})
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Consecutive variants that were run and are not committed yet.
+
+    Parameters
+    ----------
+    table, rows : the variants and their positions in the space, (n,)
+    outcomes : what each ended with, (n,)
+    start : when the first began, in seconds of ``time.perf_counter``
+    ends : when each ended, (n,)
+    attempt : which try this was
+    """
+
+    table: Table
+    rows: NDArray[np.int64]
+    outcomes: list[Outcome]
+    start: float
+    ends: list[float]
+    attempt: int
 
 
 class Recorder:
@@ -51,44 +72,21 @@ class Recorder:
         self._task_of = task_of
         self._taken = RESERVED_NAMES | set(parameters)
 
-    def frames(
-        self,
-        table: Table,
-        rows: NDArray[np.int64],
-        outcomes: list[Outcome],
-        ends: NDArray[np.float64],
-        start: float,
-        attempt: int,
-    ) -> tuple[list[Frame], int, Failure | None]:
-        """Turn the outcomes of consecutive runs into frames.
-
-        Parameters
-        ----------
-        table : the variants, (n,)
-        rows : their positions in the space, (n,)
-        outcomes : what each ended with, (n,)
-        ends : when each ended, in seconds of the clock that `start` is of, (n,)
-        start : when the first began
-
-        Returns
-        -------
-        the frames, how many variants failed, and the last failure
-        """
+    def frames(self, runs: Runs) -> tuple[list[Frame], list[Failure]]:
+        """Turn runs into frames; give the failures among them too."""
+        outcomes, ends, table, rows = runs.outcomes, np.asarray(runs.ends), runs.table, runs.rows
         starts = np.empty(len(ends))
-        starts[0], starts[1:] = start, ends[:-1]
-        header = {**self._facts, "attempt": attempt, "t0": time.time() - (time.perf_counter() - start)}
+        starts[0], starts[1:] = runs.start, ends[:-1]
+        header = {**self._facts, "attempt": runs.attempt, "t0": time.time() - (time.perf_counter() - runs.start)}
         groups = self._group(outcomes)
         frames: list[Frame] = []
-        last: Failure | None = None
-        n_failed = 0
+        failed: list[Failure] = []
         for members, columns in groups:
             chosen = table if members is None else table.take(members)
             at = slice(None) if members is None else members
             mine = rows[at]
             failures = columns if isinstance(columns, list) else None
-            if failures:
-                last = failures[-1]
-                n_failed += len(failures)
+            failed += failures or []
             contiguous = int(mine[-1]) - int(mine[0]) == len(mine) - 1
             cells = {
                 known.name: column.category(
@@ -98,7 +96,7 @@ class Recorder:
             }
             cells |= column.variant_facts(
                 chosen.id_bytes(),
-                starts[at] - start,
+                starts[at] - runs.start,
                 ends[at] - starts[at],
                 rows=None if contiguous else mine,
                 failures=[json.dumps(failure.to_dict()) for failure in failures] if failures else None,
@@ -108,7 +106,7 @@ class Recorder:
             where = {"rows": [int(mine[0]), int(mine[-1]) + 1]} if contiguous else {}
             status = "failed" if failures else "done"
             frames.append(Frame({**header, **where, "status": status}, cells))
-        return frames, n_failed, last
+        return frames, failed
 
     def _group(
         self, outcomes: list[Outcome]
@@ -135,15 +133,16 @@ class Recorder:
 
     def _uniform(self, outcomes: list[Outcome]) -> dict[str, column.ColumnData] | None:
         """Encode outcomes that all have the same outputs of plain scalar types, without looking at each; or None."""
-        first = outcomes[0]
-        if set(map(type, outcomes)) != {dict} or not isinstance(first, dict) or not first:
+        if set(map(type, outcomes)) != {dict}:
             return None
-        if set(map(len, outcomes)) != {len(first)} or any(not self._allowed(name) for name in first):
+        results = cast("list[dict[str, Any]]", outcomes)
+        first = results[0]
+        if set(map(len, results)) != {len(first)} or not all(map(self._allowed, first)):
             return None
         columns: dict[str, column.ColumnData] = {}
         try:
             for name in first:
-                values = list(map(itemgetter(name), outcomes))
+                values = list(map(itemgetter(name), results))
                 if set(map(type, values)) not in ({float}, {int}, {bool}, {str}):
                     return None
                 columns[name] = column.outputs(values, **self._unit(name))
@@ -161,7 +160,7 @@ class Recorder:
                 encoded[name] = column.outputs(values, **self._unit(name))
         return encoded
 
-    def _unit(self, name: str) -> dict[str, str]:
+    def _unit(self, name: str) -> dict[str, Any]:
         return {"units": self._units[name]} if name in self._units else {}
 
     def _allowed(self, name: object) -> bool:
@@ -172,6 +171,7 @@ class Recorder:
         if isinstance(outcome, Failure):
             return outcome
         record: dict[str, Any] = {}
+        name: object = ""
         try:
             for name, value in outcome.items():
                 if _is_dataset(value):
@@ -236,7 +236,7 @@ def _signature(outcome: Outcome) -> Any:
     """What two outcomes must share to stand in the same columns."""
     if isinstance(outcome, Failure):
         return Failure
-    return tuple(zip(outcome, map(_kind, outcome.values()), repeat(None)))
+    return tuple(zip(outcome, map(_kind, outcome.values()), strict=True))
 
 
 def _kind(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sciflow import canonical
 from sciflow.engine.look import look, rows_where
 from sciflow.errors import SpaceError, SweepError, SweepMismatchError
-from sciflow.planning.plan import Plan, Progress, choose
+from sciflow.planning.plan import Plan, Progress, Request, choose
 from sciflow.planning.rows import RowSet
 from sciflow.provenance.fingerprint import fingerprint
 from sciflow.store.snapshot import Snapshot
@@ -79,21 +79,12 @@ class Sweep:
         progress = look(snapshot.frames, space, generation, same, defaults)
         return cls(definition, generation, snapshot, progress, description)
 
-    def plan(
-        self, *, rerun_stale: bool, retry_failed: bool = False, only: str | None = None, force: bool = False
-    ) -> Plan:
+    def plan(self, request: Request) -> Plan:
         """What a call would run, and why."""
         space = self.definition.space
-        chosen = None if only is None else rows_where(space, only)
-        todo = choose(
-            space.n_variants,
-            self.progress,
-            rerun_stale=rerun_stale,
-            retry_failed=retry_failed,
-            force=force,
-            only=chosen,
-        )
-        n_todo = sum(len(rows) for rows in todo.values())
+        rows = RowSet.span(0, space.n_variants) if request.only is None else rows_where(space, request.only)
+        todo = choose(self.progress, request, rows)
+        n_todo = sum(len(chosen) for chosen in todo.values())
         evaluations = {step.task.name: n_todo for step in self.definition.steps}
         return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations)
 
@@ -138,8 +129,8 @@ def _refuse_close_values(space: Space, earlier: list[dict[str, Any]]) -> None:
                 near = min(recorded, key=lambda one: abs(one - value), default=None)
                 if near is not None and math.isclose(near, value, rel_tol=CLOSE, abs_tol=0.0):
                     raise SweepMismatchError(
-                        f"parameter {name!r}: the value {value!r} is next to {near!r}, which is recorded; use that one, "
-                        "or pass allow_close=True to Engine if they are meant to be two"
+                        f"parameter {name!r}: the value {value!r} is next to {near!r}, which is recorded; "
+                        "use that one, or pass allow_close=True to Engine if they are meant to be two"
                     )
 
 

@@ -7,14 +7,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from sciflow.engine.recorder import Recorder
+from sciflow.engine.recorder import Recorder, Runs
+from sciflow.errors import OutputError
 from sciflow.planning.batch import Ack, Batch
 from sciflow.planning.rows import RowSet
 from sciflow.running.failure import Failure, TaskFailedError
@@ -22,7 +22,14 @@ from sciflow.running.run import VariantRunner
 from sciflow.store.segment import SegmentWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
     from sciflow.engine.recorder import Outcome
+    from sciflow.space.algebra import Space
+    from sciflow.space.table import Table
+    from sciflow.store.frame import Frame
     from sciflow.workflow.binding import Definition
 
 COMMIT_S = 0.3
@@ -30,6 +37,9 @@ COMMIT_S = 0.3
 
 CHUNK = 8192
 """Variants expanded at a time: few enough that they stay in the processor's cache."""
+
+
+_Tools: TypeAlias = tuple[VariantRunner, Recorder, SegmentWriter]
 
 
 @dataclass(slots=True)
@@ -46,7 +56,7 @@ class BatchRunner:
     definition: Definition
     directory: str
     facts: Mapping[str, Any]
-    _ready: tuple[VariantRunner, Recorder, SegmentWriter] | None = field(default=None, init=False)
+    _ready: _Tools | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -70,12 +80,12 @@ class BatchRunner:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return _Run(*self._ready, self._stop, self.definition.space, batch).go()
+            return _Run(self._ready, self._stop, self.definition.space, batch).go()
         finally:
             if collecting:
                 gc.enable()
 
-    def _prepare(self) -> tuple[VariantRunner, Recorder, SegmentWriter]:
+    def _prepare(self) -> _Tools:
         root = Path(self.directory)
         runner = VariantRunner(self.definition, root / "artifacts")
         facts = {**self.facts, "worker": f"{socket.gethostname()}:{os.getpid()}"}
@@ -86,21 +96,15 @@ class BatchRunner:
 class _Run:
     """One batch on its way through the worker."""
 
-    def __init__(
-        self,
-        runner: VariantRunner,
-        recorder: Recorder,
-        writer: SegmentWriter,
-        stop: threading.Event,
-        space: Any,
-        batch: Batch,
-    ) -> None:
-        self._runner, self._recorder, self._writer = runner, recorder, writer
+    def __init__(self, tools: _Tools, stop: threading.Event, space: Space, batch: Batch) -> None:
+        self._runner, self._recorder, self._writer = tools
         self._stop, self._space, self._batch = stop, space, batch
         self._n_done = self._n_failed = 0
         self._busy_s = 0.0
         self._message = ""
         self._fatal: Exception | None = None
+        self._frames: list[Frame] = []  # recorded, not committed
+        self._commit_at = time.perf_counter() + COMMIT_S
 
     def go(self) -> Ack:
         starts, stops = zip(*self._batch.rows, strict=True)
@@ -108,75 +112,78 @@ class _Run:
         deadline = time.perf_counter() + self._batch.budget_s
         if self._batch.stop_at is not None:
             deadline = min(deadline, time.perf_counter() + self._batch.stop_at - time.time())
-        done = 0
-        while done < len(rows):
-            chunk = rows[done : done + CHUNK]
-            n = self._chunk(chunk, deadline)
-            done += n
-            if n < len(chunk):
-                break
-        left = RowSet.from_rows(rows[done:])
+        n = 0
+        try:
+            while n < len(rows) and not self._over(deadline):
+                n += self._chunk(rows[n : n + CHUNK], deadline)
+        finally:
+            self._commit()
+        left = RowSet.from_rows(rows[n:])
         return Ack(self._n_done, self._n_failed, self._busy_s, tuple(left), self._message, self._fatal)
 
-    def _chunk(self, rows: np.ndarray[Any, np.dtype[np.int64]], deadline: float) -> int:
+    def _over(self, deadline: float) -> bool:
+        """Whether to start no further variant; some work is done first, however late it is, so that all ends."""
+        late = time.perf_counter() >= deadline and (self._busy_s > 0.0 or self._batch.stop_at is not None)
+        return late or self._stop.is_set() or self._fatal is not None
+
+    def _chunk(self, rows: NDArray[np.int64], deadline: float) -> int:
         """Run the variants at *rows* until the deadline; return how many were run."""
         table = self._space.take(rows)
         lists = table.lists()
-        runner, attempt, stopped = self._runner, self._batch.attempt, self._stop.is_set
-        clock = time.perf_counter
+        run, attempt, clock = self._runner.run, self._batch.attempt, time.perf_counter
         outcomes: list[Outcome] = []
         ends: list[float] = []
-        first = 0  # the first variant that is not committed
+        n_recorded = 0
         begun = clock()
-        look_up = min(begun + COMMIT_S, deadline)
-        if stopped() or (begun >= deadline and self._busy_s):
-            return 0
+        look_up = min(self._commit_at, deadline)
         for row in zip(*lists, strict=True) if lists else [()] * len(rows):
             try:
-                outcomes.append(runner(row, attempt))
+                outcomes.append(run(row, attempt))
             except TaskFailedError as error:
-                cause = error.__cause__
-                assert cause is not None
-                failure = Failure.of(cause, str(error))
-                outcomes.append(failure)
-                if failure.definition and isinstance(cause, Exception) and not self._n_done:
-                    self._fatal = cause
+                outcomes.append(self._failure(error))
             end = clock()
             ends.append(end)
             if end >= look_up or self._fatal is not None:
-                self._commit(table, rows, first, outcomes, ends, begun)
-                first += len(outcomes)
+                self._record(Runs(*_part(table, rows, n_recorded, len(outcomes)), outcomes, begun, ends, attempt))
+                n_recorded += len(outcomes)
                 outcomes, ends = [], []
+                self._commit()
+                if self._over(deadline):
+                    return n_recorded
                 begun = clock()
-                look_up = min(begun + COMMIT_S, max(deadline, begun))
-                if begun >= deadline or stopped() or self._fatal is not None:
-                    return first
+                look_up = self._commit_at if begun >= deadline else min(self._commit_at, deadline)
         if outcomes:
-            self._commit(table, rows, first, outcomes, ends, begun)
-        return first + len(outcomes)
+            self._record(Runs(*_part(table, rows, n_recorded, len(outcomes)), outcomes, begun, ends, attempt))
+        return n_recorded + len(outcomes)
 
-    def _commit(
-        self, table: Any, rows: Any, first: int, outcomes: list[Outcome], ends: list[float], begun: float
-    ) -> None:
-        n = len(outcomes)
-        if n < table.n_rows:
-            at = np.arange(first, first + n)
-            table, rows = table.take(at), rows[at]
-        frames, n_failed, failure = self._recorder.frames(
-            table, rows, outcomes, np.array(ends), begun, self._batch.attempt
-        )
+    def _failure(self, error: TaskFailedError) -> Failure:
+        cause = error.__cause__
+        assert cause is not None
+        failure = Failure.of(cause, str(error))
+        if failure.definition and isinstance(cause, Exception) and not self._n_done:
+            self._fatal = cause
+        return failure
+
+    def _record(self, runs: Runs) -> None:
+        frames, failures = self._recorder.frames(runs)
+        self._frames += frames
+        self._n_done += len(runs.outcomes) - len(failures)
+        self._n_failed += len(failures)
+        self._busy_s += runs.ends[-1] - runs.start
+        if failures:
+            last = failures[-1]
+            self._message = last.headline
+            if last.definition and not self._n_done and self._fatal is None:
+                self._fatal = OutputError(last.message)  # found when the outcome was to be recorded
+
+    def _commit(self) -> None:
+        frames, self._frames = self._frames, []
         self._writer.commit(frames)
-        self._n_done += n - n_failed
-        self._n_failed += n_failed
-        self._busy_s += ends[-1] - begun
-        if failure is not None:
-            self._message = failure.headline
-            if failure.definition and not self._n_done and self._fatal is None:
-                self._fatal = _definition_error(failure)
+        self._commit_at = time.perf_counter() + COMMIT_S
 
 
-def _definition_error(failure: Failure) -> Exception:
-    """The error behind a failure that was found when the outcome was to be recorded."""
-    from sciflow.errors import OutputError  # noqa: PLC0415  the one place
-
-    return OutputError(failure.message)
+def _part(table: Table, rows: NDArray[np.int64], start: int, n: int) -> tuple[Table, NDArray[np.int64]]:
+    if n == table.n_rows:
+        return table, rows
+    at = np.arange(start, start + n)
+    return table.take(at), rows[at]

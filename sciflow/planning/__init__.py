@@ -1,0 +1,1 @@
+"""What must run, why, and in which batches; pure."""

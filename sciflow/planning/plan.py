@@ -107,32 +107,39 @@ class Plan:
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
         ]
         if self.progress.n_foreign:
-            lines.append(
-                f"  {self.progress.n_foreign:,} recorded variants are not part of this space; they stay on disk"
-            )
+            n = self.progress.n_foreign
+            lines.append(f"  {n:,} recorded variants are not part of this space; they stay on disk")
         return "\n".join(lines)
 
 
-def choose(
-    n_variants: int, progress: Progress, *, rerun_stale: bool, retry_failed: bool, force: bool, only: RowSet | None
-) -> dict[Reason, RowSet]:
-    """Which rows run, and why (each row under its first reason).
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a call asks for beyond the variants that are missing.
 
     Parameters
     ----------
-    rerun_stale : results of other code are computed again; otherwise they are kept and count as done
     retry_failed : variants that failed in user code run again
+    only : a condition on the parameters; other variants are left as they are
     force : everything runs again
-    only : rows to look at; None means all
+    rerun_stale : results of other code are computed again; otherwise they are kept and count as done
     """
-    everything = RowSet.span(0, n_variants) if only is None else only
-    if force:
-        return {"forced": everything} if len(everything) else {}
+
+    retry_failed: bool = False
+    only: str | None = None
+    force: bool = False
+    rerun_stale: bool = False
+
+
+def choose(progress: Progress, request: Request, rows: RowSet) -> dict[Reason, RowSet]:
+    """Which of *rows* run, and why (each row under its first reason)."""
+    if request.force:
+        return {"forced": rows} if len(rows) else {}
     known = progress.done | progress.failed | progress.stale | progress.stale_failed
+    # a failure of other code than today's is tried again: the code changed, so the reason may be gone
+    failed = progress.failed | progress.stale_failed if request.retry_failed else progress.stale_failed
     todo: dict[Reason, RowSet] = {
-        "missing": everything - known,
-        # a failure of other code than today's is tried again: the code changed, so the reason may be gone
-        "failed": everything & (progress.failed | progress.stale_failed if retry_failed else progress.stale_failed),
-        "stale": everything & progress.stale if rerun_stale else RowSet.empty(),
+        "missing": rows - known,
+        "failed": rows & failed,
+        "stale": rows & progress.stale if request.rerun_stale else RowSet.empty(),
     }
-    return {reason: rows for reason, rows in todo.items() if len(rows)}
+    return {reason: chosen for reason, chosen in todo.items() if len(chosen)}

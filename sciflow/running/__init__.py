@@ -1,0 +1,1 @@
+"""One variant in this process."""

@@ -50,9 +50,12 @@ class VariantRunner:
         self._recorded = [(step, self._task_position[step.task.name]) for step in recorded]
         # the usual case, one sink and nothing else recorded: its mapping is the record as it stands
         self._only = self._recorded[0] if len(recorded) == 1 and recorded[0].sink else None
+        self.run: Callable[[Values, int], Mapping[str, Any]] = (
+            self._run_single() if len(self._calls) == 1 and self._only is not None else self._run
+        )
+        """Run every task for a variant, given its parameter values in order and the attempt; return the record."""
 
-    def __call__(self, row: Values, attempt: int = 1) -> Mapping[str, Any]:
-        """Run every task for the variant with the parameter values *row*; return what is recorded, by name."""
+    def _run(self, row: Values, attempt: int) -> Mapping[str, Any]:
         slots = list(row)
         try:
             for call in self._calls:
@@ -65,6 +68,19 @@ class VariantRunner:
             value = slots[position]
             return value if type(value) is dict else _outputs(step, value)
         return self._collect(slots)
+
+    def _run_single(self) -> Callable[[Values, int], Mapping[str, Any]]:
+        """One task whose result is the record: no slots to fill, which halves what a run costs."""
+        (step,), (call,) = self._definition.steps, self._calls
+
+        def run(row: Values, attempt: int) -> Mapping[str, Any]:
+            try:
+                value = call(row, attempt)
+            except (Exception, SystemExit) as error:
+                raise TaskFailedError(step.task.name) from error
+            return value if type(value) is dict else _outputs(step, value)
+
+        return run
 
     def task_of(self, output: str) -> str:
         """Name the task that records *output* (for messages)."""
@@ -92,17 +108,19 @@ class VariantRunner:
                 record[name] = outputs[name]
         return record
 
-    def _compile(self, step: Step) -> Callable[[list[Any], int], Any]:
+    def _compile(self, step: Step) -> Callable[[Values, int], Any]:
         """Turn the arguments of a step into one call on the slots."""
         function: Callable[..., Any] = step.task.function
         plain = [self._plain_slot(argument) for argument in step.arguments]
         slots_only = [slot for slot in plain if slot is not None]
         if len(slots_only) == len(plain) and not any(argument.keyword for argument in step.arguments):
-            return _call_with_slots(function, slots_only)
+            return _call_with_slots(
+                function, slots_only, whole_row=len(self._definition.steps) == 1 and slots_only == list(range(self._n))
+            )
         readers = [(argument, self._reader(step, argument)) for argument in step.arguments]
         takes_context = any(isinstance(argument.source, FromContext) for argument in step.arguments)
 
-        def call(slots: list[Any], attempt: int) -> Any:
+        def call(slots: Values, attempt: int) -> Any:
             context = self._context(step, slots, attempt) if takes_context else None
             positional: list[Any] = []
             named: dict[str, Any] = {}
@@ -134,7 +152,7 @@ class VariantRunner:
             case _:
                 return None
 
-    def _reader(self, step: Step, argument: Argument) -> Callable[[list[Any], TaskContext | None], Any]:
+    def _reader(self, step: Step, argument: Argument) -> Callable[[Values, TaskContext | None], Any]:
         match argument.source:
             case FromParameter(name=name):
                 at = self._position[name]
@@ -201,12 +219,16 @@ class VariantRunner:
         )
 
 
-def _call_with_slots(function: Callable[..., Any], slots: list[int]) -> Callable[[list[Any], int], Any]:
-    if not slots:
-        return lambda _values, _attempt: function()
+def _call_with_slots(
+    function: Callable[..., Any], slots: list[int], *, whole_row: bool
+) -> Callable[[Values, int], Any]:
+    if whole_row:
+        return lambda values, _attempt: function(*values)
     if len(slots) == 1:
         at = slots[0]
         return lambda values, _attempt: function(values[at])
+    if not slots:
+        return lambda _values, _attempt: function()
     pick = itemgetter(*slots)
     return lambda values, _attempt: function(*pick(values))
 
