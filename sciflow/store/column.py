@@ -30,8 +30,9 @@ ID_BYTES = 10
 # facts carry a prefix, so a parameter or an output may be called "id" or "row"
 ID, ROW, START_S, RUNTIME_S, FAILURE = "@id", "@row", "@start_s", "@runtime_s", "@failure"
 
+NO_VALUES = "none"  # the pool of a category in which no variant has a value
 _NO_TEXT = 0xFFFFFFFF  # the length that stands for None
-_NO_ARRAY = 255  # the number of dimensions that stands for None
+NO_ARRAY = 255  # the number of dimensions that stands for None
 _EXACT_IN_FLOAT = 2**53
 
 
@@ -104,15 +105,19 @@ def category(
 def ragged(values: Sequence[NDArray[Any] | None], *, kind: Kind = "output", **attributes: Any) -> ColumnData:
     """A column of arrays whose shapes differ; their dtypes are promoted to one."""
     present = [np.asarray(value) for value in values if value is not None]
-    dtype = _common_dtype({value.dtype for value in present}) if present else np.dtype("<f8")
+    dtype = common_dtype({value.dtype for value in present}) if present else np.dtype("<f8")
     arrays = [_storable(value.astype(dtype, copy=False)) for value in present]
-    n_dims = np.full(len(values), _NO_ARRAY, dtype=np.uint8)
+    n_dims = np.full(len(values), NO_ARRAY, dtype=np.uint8)
     n_dims[[i for i, value in enumerate(values) if value is not None]] = [a.ndim for a in arrays]
     shapes = np.array([length for a in arrays for length in a.shape], dtype="<i8")
     data = b"".join(a.tobytes() for a in arrays)
     stored = arrays[0].dtype if arrays else dtype
     return ColumnData(
-        kind, "ragged", len(values), (_raw(n_dims), _raw(shapes), data), {"dtype": stored.str, **attributes}
+        kind,
+        "ragged",
+        len(values),
+        (_raw(n_dims), _raw(shapes), data),
+        {"dtype": stored.str, "n_dims": max((a.ndim for a in arrays), default=0), **attributes},
     )
 
 
@@ -210,7 +215,7 @@ def _decode_ragged(description: Mapping[str, Any], buffers: Sequence[Bytes]) -> 
     values: list[NDArray[Any] | None] = []
     start = 0
     for n_dims in np.frombuffer(buffers[0], dtype=np.uint8).tolist():
-        if n_dims == _NO_ARRAY:
+        if n_dims == NO_ARRAY:
             values.append(None)
             continue
         shape = tuple(next(shapes) for _ in range(n_dims))
@@ -280,7 +285,7 @@ def _arrays(values: Sequence[Any], kind: Kind, attributes: Mapping[str, Any]) ->
     """One array per variant, or None; numbers among them count as arrays without dimensions."""
     arrays = [None if value is None else np.asarray(value) for value in values]
     present = [value for value in arrays if value is not None]
-    dtype = _common_dtype({value.dtype for value in present})
+    dtype = common_dtype({value.dtype for value in present})
     shapes = {value.shape for value in present}
     if len(shapes) > 1:
         return ragged(arrays, kind=kind, **attributes)
@@ -294,7 +299,14 @@ def _arrays(values: Sequence[Any], kind: Kind, attributes: Mapping[str, Any]) ->
     return masked(stacked, valid, kind=kind, **attributes)
 
 
-def _common_dtype(dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:
+def common_dtype(dtypes: set[np.dtype[Any]]) -> np.dtype[Any]:
+    """The dtype that holds values of all these.
+
+    Raises
+    ------
+    TypeError
+        They are of different kinds, such as text and numbers, or cannot be recorded.
+    """
     families = {"number" if dtype.kind in "biufc" else dtype.kind for dtype in dtypes}
     if len(families) > 1 or families & {"O", "V"}:
         raise TypeError(f"arrays of types {sorted(map(str, dtypes))} cannot be recorded as one output")
@@ -355,6 +367,8 @@ def _code_dtype(n_pool: int) -> np.dtype[Any]:
 def _encode_pool(values: list[Any]) -> tuple[str, Bytes]:
     """Numbers as raw arrays, which is exact and costs nothing per value; the rest as JSON."""
     types = set(map(type, values))
+    if not values:
+        return NO_VALUES, b""
     if types == {float}:
         return "<f8", _raw(np.array(values, dtype="<f8"))
     if types == {int} and all(-(2**63) <= value < 2**63 for value in values):
@@ -373,6 +387,8 @@ def _plain(value: Any) -> Any:
 
 
 def _decode_pool(form: str, buffer: Bytes) -> list[Any]:
+    if form == NO_VALUES:
+        return []
     if form != "json":
         return cast("list[Any]", np.frombuffer(buffer, dtype=form).tolist())
     return [canonical.from_plain(value) for value in json.loads(bytes(buffer))]

@@ -168,6 +168,8 @@ class Session:
 
     def _fence(self) -> None:
         """Say how far the segments of earlier sessions count, now that nobody works for them."""
+        if self.number == 1:
+            return
         files = self.directory.session_files
         first = max((fence.session for fence in read_fences(files)), default=1)
         sizes = self._sizes(first)

@@ -29,7 +29,7 @@ FIRST_LINE: Final = b"sciflow segment %d\n" % SEGMENT_VERSION
 _ANY_FIRST_LINE = re.compile(rb"sciflow segment (\d{1,9})\n")
 
 _FIRST_BLOCK_BYTES, _BLOCK_BYTES = 64 << 10, 8 << 20  # of one read; it grows while reading goes straight on
-_EAGER_BYTES = 4 << 20  # a longer column is checked when it is loaded, not when the segment is scanned
+EAGER_BYTES: Final = 4 << 20  # a longer column is checked when it is loaded, not when the segment is scanned
 _MAX_BUFFERS = 1024  # IOV_MAX of every system
 
 
@@ -226,21 +226,29 @@ class FrameRef:
         if reader is None:
             with BlockReader(self.path) as own:
                 return self.table(names, own)
-        wanted = None if names is None else set(names)
-        found: dict[str, Any] = {}
-        for column, sizes, offset, checksum in self.layout():
-            if wanted is not None and column["name"] not in wanted:
-                continue
-            data = reader.read(offset, sum(sizes))
-            if sum(sizes) > _EAGER_BYTES and zlib.crc32(data) != checksum:
-                raise FormatError(
-                    f"{self.path}: column {column['name']!r} of the frame at byte {self.offset} is damaged; "
-                    "restore the file from a copy, or run those variants again"
-                )
-            ends = list(accumulate(sizes, initial=0))
-            buffers = [data[a:b] for a, b in pairwise(ends)]
-            found[column["name"]] = decode(column, self.n, buffers)
-        return found
+        wanted = self.names if names is None else set(names)
+        return {
+            column["name"]: decode(column, self.n, self._buffers(column, sizes, offset, checksum, reader))
+            for column, sizes, offset, checksum in self.layout()
+            if column["name"] in wanted
+        }
+
+    def buffers(self, name: str, reader: BlockReader) -> list[memoryview]:
+        """The raw buffers of a column that the frame has, checked."""
+        part = next(part for part in self.layout() if part[0]["name"] == name)
+        return self._buffers(*part, reader)
+
+    def _buffers(
+        self, column: dict[str, Any], sizes: list[int], offset: int, checksum: int, reader: BlockReader
+    ) -> list[memoryview]:
+        data = reader.read(offset, sum(sizes))
+        if len(data) < sum(sizes) or (len(data) > EAGER_BYTES and zlib.crc32(data) != checksum):
+            raise FormatError(
+                f"{self.path}: column {column['name']!r} of the frame at byte {self.offset} is damaged; "
+                "restore the file from a copy, or run those variants again"
+            )
+        ends = list(accumulate(sizes, initial=0))
+        return [data[a:b] for a, b in pairwise(ends)]
 
     def layout(self) -> Iterable[tuple[dict[str, Any], list[int], int, int]]:
         """Each column's description, buffer sizes, offset in the file, and checksum."""
@@ -330,7 +338,7 @@ def _next_frame(
     if header is not None:
         frame = FrameRef(reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header)
         # a long column is checked when it is loaded; only the last frame can be half written
-        limit = None if last else _EAGER_BYTES
+        limit = None if last else EAGER_BYTES
         if all(
             zlib.crc32(reader.read(at, sum(sizes))) == checksum
             for _, sizes, at, checksum in frame.layout()

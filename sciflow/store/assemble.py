@@ -1,0 +1,146 @@
+"""From the frames of a sweep to arrays over its variants."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from sciflow.errors import ResultsError, SpaceError
+from sciflow.space.spec import from_dict
+from sciflow.store.assembled import DONE, FAILED, ArrayOutput, Assembled, RecordSource, ScalarOutput
+from sciflow.store.cells import cells_of_space, recorded_cells
+from sciflow.store.outputs import with_gaps
+from sciflow.store.records import Records
+from sciflow.store.scalars import RecordColumns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sciflow.space.algebra import Space
+    from sciflow.store.assembled import Output
+    from sciflow.store.cells import Cells
+    from sciflow.store.directory import SweepDirectory
+    from sciflow.store.snapshot import Snapshot
+
+
+def assemble(
+    directory: SweepDirectory,
+    layout: Literal["auto", "dense", "flat"] = "auto",
+    snapshot: Snapshot | None = None,
+) -> Assembled:
+    """Reduce what is recorded to one result per variant.
+
+    Among the records of a variant any success comes before a failure, then the newest counts. Records of
+    older revisions of the definition count for the variants that still are in the space.
+
+    Parameters
+    ----------
+    layout
+        ``dense``: one dimension per parameter; ``flat``: one dimension ``variant``; ``auto``: dense if and
+        only if the space is a product of axes.
+    snapshot
+        What to assemble; by default all that is committed now.
+
+    Raises
+    ------
+    ResultsError
+        ``dense`` was asked of a space that has no such form, or whose form is too large.
+    FormatError
+        The sweep was written by a newer release, or is damaged.
+    """
+    snapshot = directory.snapshot() if snapshot is None else snapshot
+    definitions = directory.definitions()
+    definition: dict[str, Any] = definitions[-1] if definitions else {}
+    records = Records(snapshot.frames)
+    space = _rebuild(definition)
+    columns = RecordColumns(records, _foreign(definitions, space))
+    columns.read()
+    cells = recorded_cells(columns) if space is None else cells_of_space(space, columns, layout)
+    if layout == "dense" and cells.layout != "dense":
+        raise ResultsError(
+            "this sweep has no dense layout: its space is too large or cannot be rebuilt; use the flat layout"
+        )
+    return _reduce(cells, columns, space, definition, snapshot)
+
+
+def _rebuild(definition: Mapping[str, Any]) -> Space | None:
+    """The space of a definition; None if a function that nobody stored decides what is in it."""
+    if "space" not in definition:
+        return None
+    try:
+        space = from_dict(definition["space"])
+    except SpaceError:
+        return None
+    return space if space.n_up_to(2**62) < 2**62 else None
+
+
+def _foreign(definitions: Sequence[Mapping[str, Any]], space: Space | None) -> set[int] | None:
+    """The revisions whose row numbers are not those of the newest space; None if no row number means anything."""
+    if space is None:
+        return None
+    newest = definitions[-1]["space"]
+    return {definition["revision"] for definition in definitions if definition["space"] != newest}
+
+
+def _reduce(
+    cells: Cells, columns: RecordColumns, space: Space | None, definition: Mapping[str, Any], snapshot: Snapshot
+) -> Assembled:
+    records, shape = columns.records, cells.shape
+    winners = np.full(math.prod(shape), -1, dtype=np.int64)
+    counted = np.flatnonzero(cells.of_record >= 0)
+    winners[cells.of_record[counted]] = counted  # of several records for one place the last stays
+    source = RecordSource(records, winners)
+    there = winners >= 0
+
+    def of_frames(values: list[Any], dtype: Any) -> NDArray[Any]:
+        per_record = np.repeat(np.array([*values, 0], dtype=dtype), [*np.diff(records.first), 1])
+        return per_record[winners].reshape(shape)
+
+    statuses = [DONE if frame.header["status"] == "done" else FAILED for frame in records.frames]
+    attempts = [min(frame.header.get("attempt", 1), 0xFFFF) for frame in records.frames]
+    outputs: dict[str, Output] = {}
+    for name, plan in columns.plans.items():
+        if plan.is_array:
+            assert plan.dtype is not None
+            dtype = plan.dtype if plan.shape is None or _all_have(records, winners, name) else with_gaps(plan.dtype)
+            outputs[name] = ArrayOutput(name, dtype, plan.shape, plan.dims, plan.coords, plan.attributes, source)
+        else:
+            taken = columns.scalars[name].take(winners)
+            outputs[name] = ScalarOutput(name, taken.reshape(shape), plan.attributes)
+    runtime = np.append(columns.runtime_s, np.float32(np.nan))[winners]
+    failure = np.append(columns.failure, np.int32(0))[winners]
+    return Assembled(
+        layout=cells.layout,
+        dims=cells.dims,
+        shape=shape,
+        coords=cells.coords,
+        status=of_frames(statuses, np.uint8),
+        attempt=of_frames(attempts, np.uint16),
+        runtime_s=runtime.reshape(shape),
+        failure=failure.reshape(shape),
+        messages=tuple(map(_message, columns.failures)),
+        outputs=outputs,
+        rows=cells.rows,
+        space=space,
+        definition=definition,
+        snapshot=snapshot,
+        source=source,
+        n_superseded=len(counted) - int(there.sum()),
+    )
+
+
+def _all_have(records: Records, winners: NDArray[np.int64], name: str) -> bool:
+    """Whether the record of every place has a column *name*."""
+    if not len(winners) or winners.min() < 0:
+        return False
+    having = np.array([frame.column(name) is not None for frame in records.frames])
+    return bool(having[records.frame_of(winners)].all())
+
+
+def _message(text: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(text))
