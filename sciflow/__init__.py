@@ -4,6 +4,9 @@ Everything a user needs is an attribute of this package and is loaded when it is
 ``import sciflow`` costs next to nothing; `sciflow/__init__.pyi` says where each name comes from.
 """
 
+# the names come from the stub beside this file
+# pyright: reportUnsupportedDunderAll=false
+
 import lazy_loader
 
 __version__ = "0.1.0"

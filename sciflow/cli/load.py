@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-import sysconfig
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +14,15 @@ import click
 
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.errors import SciflowError, WorkflowError
+from sciflow.provenance.local import is_local_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from sciflow.engine.engine import Engine
     from sciflow.workflow.workflow import ExperimentalWorkflow
 
 _DATA_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".toml"})
-_NOT_THE_USERS = (
-    str(Path(__file__).parents[1]) + os.sep,
-    sysconfig.get_path("stdlib"),
-    sysconfig.get_path("platstdlib"),
-    "<frozen ",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +73,7 @@ class ScriptError(click.ClickException):
         super().__init__(_describe(script, error))
 
 
-class _Reached(BaseException):  # noqa: N818  not an error; not an Exception, so that a script's `except Exception` lets it pass
+class _Reached(BaseException):
     """The script came to its first sweep."""
 
 
@@ -139,7 +132,7 @@ def run_script(source: Source) -> tuple[list[Loaded], Loaded | None]:
 
 
 @contextlib.contextmanager
-def laid_over(options: Mapping[str, Any]) -> Iterator[None]:
+def laid_over(options: Mapping[str, Any]) -> Generator[None]:
     """Let *options* win over what the engines made in the block are given."""
     token = overrides.set(options)
     try:
@@ -181,7 +174,7 @@ def _choose(source: Source, module: ModuleType, reached: Loaded | None) -> Loade
 
 
 @contextlib.contextmanager
-def _as_main(path: Path) -> Iterator[ModuleType]:
+def _as_main(path: Path) -> Generator[ModuleType]:
     """Make the world look to the script as ``python FILE`` would; and put it back."""
     module = ModuleType("__main__")
     module.__file__ = str(path)
@@ -223,14 +216,10 @@ def _describe(script: Path, error: BaseException) -> str:
 
 
 def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    return [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(_NOT_THE_USERS) and "site-packages" not in frame.filename
-    ]
+    frames = traceback.extract_tb(error.__traceback__)
+    return [one for one in frames if not one.filename.startswith("<frozen ") and is_local_file(one.filename)]
 
 
 def _shorten(filename: str) -> str:
     path, here = Path(filename), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else filename
-

@@ -12,8 +12,6 @@ from sciflow.cli.state import describe, look_at
 from sciflow.cli.sweeps import find_sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sciflow.analysis.results import Results
 
 _MOST_ROWS = 60
@@ -104,10 +102,12 @@ def best(
     variants = found if isinstance(found, list) else [found]
     values = [opened.get_metric(variant, metric) for variant in variants]
     if as_json:
-        print_json([
-            {"parameters": variant, metric: value, "id": variant.id}
-            for variant, value in zip(variants, values, strict=True)
-        ])
+        print_json(
+            [
+                {"parameters": variant, metric: value, "id": variant.id}
+                for variant, value in zip(variants, values, strict=True)
+            ]
+        )
         return
     for variant, value in zip(variants, values, strict=True):
         parameters = ", ".join(f"{name}={render_value(one)}" for name, one in variant.items())
@@ -122,7 +122,7 @@ def best(
 )
 @_sweep
 @click.argument("name", required=False)
-@click.option("-o", "--output", metavar="FILE", help="Where to write (default: NAME.png here); the suffix is the format.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write (default: NAME.png here).")
 @_directory
 def plot(sweep: str, name: str | None, *, output: str | None, directory: str | None) -> None:
     """Draw the figures that the workflow asks for, or only NAME.

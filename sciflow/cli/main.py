@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import click
 
-import sciflow.errors
 from sciflow.cli.look import best, plot, results, status
 from sciflow.cli.run import plan, run, validate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from sciflow.errors import SciflowError
 
 
 class CleanError(click.ClickException):
@@ -29,8 +26,10 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except sciflow.errors.SciflowError as error:
+        except SciflowError as error:
             raise CleanError(str(error)) from error
+        except KeyboardInterrupt as stop:
+            raise CleanError("stopped; what is finished is kept, and the same command goes on from there") from stop
         except click.UsageError:
             raise
         except click.ClickException as error:

@@ -12,7 +12,7 @@ from sciflow.cli.load import Loaded, ScriptError, Source, laid_over, load_workfl
 from sciflow.cli.show import print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from sciflow.engine.engine import Engine
     from sciflow.planning.plan import Plan
@@ -32,17 +32,19 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 def _options_of_a_sweep(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that `run` and `plan` share."""
-    for option in reversed((
-        click.option("--only", metavar="QUERY", help='Only these variants, such as "a < 3 and b == \'x\'".'),
-        click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before."),
-        click.option(
-            "--on-stale",
-            type=click.Choice(ON_STALE),
-            help="Results that other code made: keep them, run them again, refuse, or ask (the default).",
-        ),
-        _directory,
-        _verbose,
-    )):
+    for option in reversed(
+        (
+            click.option("--only", metavar="QUERY", help="Only these variants, such as \"a < 3 and b == 'x'\"."),
+            click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before."),
+            click.option(
+                "--on-stale",
+                type=click.Choice(ON_STALE),
+                help="Results that other code made: keep them, run them again, refuse, or ask (the default).",
+            ),
+            _directory,
+            _verbose,
+        )
+    ):
         command = option(command)
     return command
 
@@ -63,7 +65,7 @@ Exit codes: 0 all done, 2 usage, 3 finished with failed variants, 1 other errors
 @click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing (as `sciflow plan`).")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @_options_of_a_sweep
-def run(  # noqa: D417  the options say what they are
+def run(
     file: str,
     *,
     cluster: str | None,
@@ -207,7 +209,7 @@ def _plan(loaded: Loaded, *, only: str | None, retry_failed: bool) -> Plan:
 
 
 @contextlib.contextmanager
-def _whole_traceback(*, wanted: bool) -> Iterator[None]:
+def _whole_traceback(*, wanted: bool) -> Generator[None]:
     try:
         yield
     except ScriptError as error:

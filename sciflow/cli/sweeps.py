@@ -38,7 +38,7 @@ def find_sweep(text: str, directory: str | None = None) -> Path:
         with laid_over({} if directory is None else {"directory": directory}):
             path = sweep_of(load_workflow(Source.parse(text)))
         if not (path / _MARKER).is_file():
-            raise ResultsError(f"the sweep of {text} has not been run ({path} is not there); run it: sciflow run {text}")
+            raise ResultsError(f"the sweep of {text} has not been run ({path} is not there); run: sciflow run {text}")
         return path
     there = sorted(path.parent.name for path in home.glob(f"*/{_MARKER}"))
     raise click.UsageError(
