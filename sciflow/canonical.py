@@ -184,14 +184,14 @@ def _normalize_scalar(value: Any) -> Any:
     if kind not in "biufSUMO":
         raise _RefusedError(f"a value of type {_type_name(value)} has no identity of its own ({value!r}); {_REMEDY}")
     if _is_numpy(plain_value):  # longdouble stays what it is
-        if value == value and float(value) != value:  # noqa: PLR0124  NaN is refused below
+        if value == value and float(value) != value:  # noqa: PLR0124  NaN, which differs from itself, is refused below
             raise _RefusedError(f"{value!r} has more digits than a float keeps; convert it with float(...)")
         plain_value = float(value)
     return _normalize(plain_value)
 
 
 def _without_nanoseconds(value: Any) -> Any:
-    if (value != value).any():
+    if (value != value).any():  # noqa: PLR0124  NaT differs from itself
         raise _RefusedError("NaT is not a value (it never equals itself); leave it out, or use None")
     if value.dtype.str[1:] in {"M8[D]", "M8[W]", "M8[M]", "M8[Y]"}:
         return value.astype("datetime64[D]")
@@ -205,7 +205,7 @@ def _normalize_array(value: Any) -> Any:
     kind = value.dtype.kind
     if kind not in "biufSUMO":
         raise _RefusedError(f"arrays of dtype {value.dtype} are not compared by value here; {_REMEDY}")
-    if kind == "f" and (value != value).any():
+    if kind == "f" and (value != value).any():  # noqa: PLR0124  NaN differs from itself
         raise _RefusedError("an array with NaN is not a value (it never equals itself)")
     if kind == "M":
         value = _without_nanoseconds(value)
@@ -336,9 +336,9 @@ def identity_text(parameters: Mapping[str, object]) -> str:
     return f"{{{','.join(fragment(name, parameters[name]) for name in sorted(parameters))}}}"
 
 
-def digest_of_identity(text: bytes) -> bytes:
-    """The ten bytes of a variant's identity, from its identity text."""
-    return hashlib.blake2b(text, digest_size=ID_BYTES).digest()
+def digests_of_identities(texts: Iterable[bytes]) -> bytes:
+    """The ten bytes of each variant's identity, one after the other, from the identity texts."""
+    return b"".join([hashlib.blake2b(text, digest_size=ID_BYTES).digest() for text in texts])
 
 
 def variant_id(parameters: Mapping[str, object]) -> str:
@@ -346,7 +346,7 @@ def variant_id(parameters: Mapping[str, object]) -> str:
 
     Which parameters count (not the derived ones, not those at their default) is the caller's to say.
     """
-    return "v" + digest_of_identity(identity_text(parameters).encode("ascii")).hex()
+    return "v" + digests_of_identities((identity_text(parameters).encode("ascii"),)).hex()
 
 
 def content_digest(data: object) -> str:

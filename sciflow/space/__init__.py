@@ -6,10 +6,12 @@ from sciflow.space.algebra import Space
 from sciflow.space.axis import Axis, Replicates
 from sciflow.space.chosen import Sampled, Sliced
 from sciflow.space.derived import Derived
+from sciflow.space.design import Design, LatinHypercube, Random, Sobol
 from sciflow.space.expression import Expression
 from sciflow.space.filtered import Filtered
 from sciflow.space.listed import Points, Zip
 from sciflow.space.product import Grid, Product
+from sciflow.space.ranges import Range
 from sciflow.space.sets import Difference, Intersection, Union
 from sciflow.space.spec import from_dict
 from sciflow.space.table import Column, Table
@@ -22,17 +24,22 @@ __all__ = [
     "Axis",
     "Column",
     "Derived",
+    "Design",
     "Difference",
     "Expression",
     "Filtered",
     "Grid",
     "Intersection",
+    "LatinHypercube",
     "Parameter",
     "Points",
     "Product",
+    "Random",
+    "Range",
     "Replicates",
     "Sampled",
     "Sliced",
+    "Sobol",
     "Space",
     "Table",
     "Union",

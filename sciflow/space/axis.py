@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -49,17 +50,14 @@ def listed_values(name: str, values: object) -> list[Any] | range:
     if getattr(values, "dtype", None) is not None and cast("Any", values).dtype.kind in "biuf":
         values = cast("Any", values).tolist()
     given = list(cast("Iterable[object]", values))
-    if set(map(type, given)) <= _PLAIN_TYPES and not any(
-        value != value or value == 0  # noqa: PLR0124  NaN, and -0.0, take the slow path
-        for value in given
-    ):
-        return given
+    if set(map(type, given)) <= _PLAIN_TYPES and 0 not in given and not any(map(operator.ne, given, given)):
+        return given  # no -0.0 to turn into 0.0, no NaN (which differs from itself) to refuse
     return [normalize(value, name=name) for value in given]
 
 
 def refuse_repeated(name: str, values: Sequence[Any]) -> None:
     """Raise a SpaceError if a value stands in *values* more than once."""
-    keys = list(map(identity_key, values))
+    keys = values if set(map(type, values)) <= _PLAIN_TYPES else list(map(identity_key, values))
     if len(set(keys)) == len(keys):
         return
     repeated = {key for key, n in Counter(keys).items() if n > 1}
@@ -122,7 +120,7 @@ class Axis(Space):
     @property
     def values(self) -> Sequence[Any]:
         """The values, in order."""
-        return self._range if self._range is not None else cast("tuple[Any, ...]", tuple(self._pool.tolist()))
+        return self._range if self._range is not None else tuple(self._pool.tolist())
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -220,11 +218,16 @@ def parameter_data(parameter: Parameter) -> dict[str, Any]:
     return data | {"default": plain(parameter.default)} if parameter.has_default else data
 
 
+def check_count(n: object, where: str) -> int:
+    """*n*, if it is a whole number of at least 1."""
+    if isinstance(n, bool | np.bool_) or not isinstance(n, int | np.integer) or n < 1:
+        raise SpaceError(f"{where} takes a whole number of at least 1, not {n!r}")
+    return int(n)
+
+
 def Replicates(n: int) -> Axis:  # noqa: N802  reads like the other spaces it is multiplied with
     """*n* independent repetitions: an axis ``replicate`` of 0 … n-1 with default 0.
 
     The default lets replicates be added to a finished sweep: what is recorded is replicate 0.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise SpaceError(f"Replicates(n) takes a whole number of at least 1, not {n!r}")
-    return Axis("replicate", range(n), default=0)
+    return Axis("replicate", range(check_count(n, "Replicates(n)")), default=0)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sciflow.errors import SpaceError
 from sciflow.space.algebra import INT64_ROWS, Space
-from sciflow.space.table import Rows, Table
+from sciflow.space.axis import check_count
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sciflow.space.algebra import Encode
+    from sciflow.space.table import Rows, Table
     from sciflow.space.variant import Parameter
 
 
@@ -100,8 +102,7 @@ class Sampled(_Chosen):
     @classmethod
     def draw(cls, of: Space, k: int, seed: int) -> Sampled:
         """*k* distinct variants of *of*."""
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise SpaceError(f"sample(k, seed) takes a whole number of at least 1 for k, not {k!r}")
+        k = check_count(k, "sample(k, seed)")
         n_variants = of.n_variants
         if k > n_variants:
             raise SpaceError(f"a sample of {k} distinct variants was asked of a space that has {n_variants}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sciflow.errors import SpaceError
@@ -12,6 +11,8 @@ from sciflow.space.table import Mask, Rows, Table
 from sciflow.space.variant import Parameter, check_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sciflow.space.algebra import Encode
     from sciflow.space.axis import Axis
 

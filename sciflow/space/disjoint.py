@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sciflow.space.algebra import Space
     from sciflow.space.axis import Axis
     from sciflow.space.variant import Parameter

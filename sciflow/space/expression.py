@@ -30,6 +30,13 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
+_REFUSED: Final[dict[type[ast.expr], str]] = {
+    ast.Call: "calls a function",
+    ast.Attribute: "reads an attribute",
+    ast.Subscript: "reads an item",
+    ast.Lambda: "defines a function",
+    ast.Compare: "compares with 'is' (write == or !=)",
+}
 _UNARY: Final[dict[type[ast.unaryop], Callable[[Any], Any]]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 
 
@@ -126,7 +133,7 @@ class _Translator:
     def __init__(self, text: str, names: dict[str, None]) -> None:
         self._text, self._names = text, names
 
-    def translate(self, node: ast.expr) -> Evaluate:
+    def translate(self, node: ast.expr) -> Evaluate:  # noqa: PLR0911  one return for each kind of piece
         match node:
             case ast.Constant(value=value) if value is None or isinstance(value, bool | int | float | str):
                 return lambda _: value
@@ -151,13 +158,7 @@ class _Translator:
 
     def _refusal(self, node: ast.expr) -> PredicateError:
         piece = ast.get_source_segment(self._text, node) or self._text
-        what = {
-            ast.Call: "calls a function",
-            ast.Attribute: "reads an attribute",
-            ast.Subscript: "reads an item",
-            ast.Lambda: "defines a function",
-            ast.Compare: "compares with 'is' (write == or !=)",
-        }.get(type(node), f"uses {type(node).__name__}")
+        what = _REFUSED.get(type(node), f"uses {type(node).__name__}")
         return PredicateError(
             f"in {self._text!r} the piece {piece!r} {what}, which is not allowed in a text; allowed are names, "
             "constants, and, or, not, comparisons, in, + - * / // % **; for more pass a function"

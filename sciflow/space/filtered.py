@@ -8,11 +8,11 @@ import numpy as np
 
 from sciflow.space.algebra import Space, row_numbers
 from sciflow.space.selection import Selection
-from sciflow.space.table import Mask, Rows, Table
 
 if TYPE_CHECKING:
     from sciflow.space.algebra import Encode
     from sciflow.space.rule import Rule
+    from sciflow.space.table import Mask, Rows, Table
     from sciflow.space.variant import Parameter
 
 
@@ -26,7 +26,7 @@ class Filtered(Space):
 
     def __init__(self, of: Space, *rules: Rule) -> None:
         if isinstance(of, Filtered):
-            of, rules = of._of, (*of._rules, *rules)
+            of, rules = of.of, (*of.rules, *rules)
         self._of, self._rules = of, rules
         self._selection = Selection(of, self._choose)
 

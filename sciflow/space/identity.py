@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciflow.canonical import ID_BYTES, digest_of_identity, fragment
+from sciflow.canonical import ID_BYTES, digests_of_identities, fragment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from sciflow.space.variant import Parameter
@@ -35,19 +37,32 @@ def identities(columns: Sequence[Encoded], n_rows: int) -> bytes:
             break
         pieces = fewer
     if not pieces:
-        return digest_of_identity(b"{}") * n_rows
-    if len(pieces) == 1:
+        return digests_of_identities((b"{}",)) * n_rows
+    if len(pieces) == 1 and len(pieces[0][0]) < n_rows:  # fewer texts than rows: hash each text once
         texts, codes = pieces[0]
-        if len(texts) < n_rows:  # fewer texts than rows: hash each text once
-            digests = np.array([_digest(text) for text in texts.tolist()], dtype=f"V{ID_BYTES}")
-            return digests[codes].tobytes()
-    rows = zip(*(texts[codes].tolist() for texts, codes in pieces), strict=True)
-    return b"".join(map(_digest, map(b"".join, rows)))
+        digests = digests_of_identities(b"{" + text[1:] + b"}" for text in texts.tolist())
+        return np.frombuffer(digests, dtype=f"V{ID_BYTES}")[codes].tobytes()
+    return digests_of_identities(_rows_of_text(pieces))
 
 
-def _digest(text: bytes) -> bytes:
-    """The identity of a row from its pieces, each of which starts with a comma."""
-    return digest_of_identity(b"{" + text[1:] + b"}")
+def _rows_of_text(pieces: list[Pieces]) -> Iterable[bytes]:
+    """The identity text of each row, from pieces that each start with a comma."""
+    (first, first_codes), (last, last_codes) = pieces[0], pieces[-1]
+    if not first[np.unique(first_codes)].all():  # in some rows the first comma is not in the first piece
+        rows = zip(*(texts[codes].tolist() for texts, codes in pieces), strict=True)
+        return (b"{" + text[1:] + b"}" for text in map(b"".join, rows))
+    opening = _mapped(first, lambda text: b"{" + text[1:])
+    if len(pieces) == 1:
+        return _mapped(opening, lambda text: text + b"}")[first_codes].tolist()
+    closing = _mapped(last, lambda text: text + b"}")
+    ends = [(opening, first_codes), *pieces[1:-1], (closing, last_codes)]
+    return map(b"".join, zip(*(texts[codes].tolist() for texts, codes in ends), strict=True))
+
+
+def _mapped(texts: NDArray[np.object_], change: Callable[[bytes], bytes]) -> NDArray[np.object_]:
+    changed = np.empty(len(texts), dtype=object)
+    changed[:] = list(map(change, texts.tolist()))
+    return changed
 
 
 def _pieces(parameter: Parameter, pool: NDArray[np.object_], codes: NDArray[np.int64]) -> Pieces:
@@ -68,7 +83,7 @@ def _pieces(parameter: Parameter, pool: NDArray[np.object_], codes: NDArray[np.i
 
 def _joined_once(pieces: list[Pieces], n_rows: int) -> list[Pieces] | None:
     """The pieces with one neighbouring pair joined, where its combinations are few beside the rows."""
-    sizes = [len(left) * len(right) for (left, _), (right, _) in zip(pieces, pieces[1:], strict=False)]
+    sizes = [len(left) * len(right) for (left, _), (right, _) in itertools.pairwise(pieces)]
     at = int(np.argmin(sizes))
     if sizes[at] > n_rows // 4:
         return None

@@ -36,8 +36,8 @@ class Listed(Space):
         if self._index.n_distinct < table.n_rows:
             first, second = self._index.first_repeated()
             raise SpaceError(
-                f"variants number {first} and {second} (from 0) are one: {next(table.take(np.array([first])).variants())!r}; "
-                "keep one of each"
+                f"variants number {first} and {second} (from 0) are one, "
+                f"{next(table.take(np.array([first])).variants())!r}; keep one of each"
             )
 
     @property

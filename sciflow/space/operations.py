@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciflow.errors import SpaceError
-from sciflow.space.algebra import Space
 from sciflow.space.chosen import Sampled, Sliced
 from sciflow.space.derived import Derived
 from sciflow.space.expression import Expression
@@ -15,6 +13,11 @@ from sciflow.space.product import Product
 from sciflow.space.rule import Rule
 from sciflow.space.sets import Difference, Intersection, Union
 from sciflow.space.spec import from_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sciflow.space.algebra import Space
 
 __all__ = [
     "derived",

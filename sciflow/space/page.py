@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from sciflow.space.variant import ABSENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from sciflow.space.axis import Axis
     from sciflow.space.table import Table
     from sciflow.space.variant import Parameter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def axes_of(parts: Sequence[Mapping[str, Iterable[object]] | Axis], named: Mappi
     for part in (*parts, named):
         if isinstance(part, Axis):
             axes.append(part)
-        elif isinstance(part, Mapping):
+        elif isinstance(cast("object", part), Mapping):
             axes.extend(_axis(name, values) for name, values in part.items())
         else:
             raise SpaceError(

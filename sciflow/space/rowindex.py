@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sciflow.space.table import Codes
 
 _MOST = 2**62
@@ -52,6 +53,11 @@ class RowIndex:
             keys = keys * size + np.maximum(codes, 0)
         at, here = _look_up(self._keys, keys)
         return np.where(found & here, self._order[at], -1)
+
+    def first_of_each(self) -> Codes:
+        """The first position of each distinct row, in order."""
+        starts = np.append(True, np.diff(self._keys) != 0)
+        return np.sort(self._order[starts])
 
     def first_repeated(self) -> tuple[int, int]:
         """The positions of two equal rows; there have to be some."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,8 @@ from sciflow.space.table import Codes, Column, Mask, Table, objects
 from sciflow.space.variant import ABSENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from sciflow.space.table import Objects
 
 

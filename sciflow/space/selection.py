@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy as np
 from sciflow.errors import SpaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sciflow.space.algebra import Space
     from sciflow.space.table import Codes, Mask, Rows
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciflow.canonical import from_plain
 from sciflow.errors import SpaceError
-from sciflow.space.algebra import Space
 from sciflow.space.axis import Axis
 from sciflow.space.chosen import Sampled, Sliced
 from sciflow.space.derived import Derived
+from sciflow.space.design import LatinHypercube, Random, Sobol
 from sciflow.space.filtered import Filtered
 from sciflow.space.listed import Points, Zip
 from sciflow.space.product import Product
 from sciflow.space.rule import Rule
 from sciflow.space.sets import Difference, Intersection, Union
 from sciflow.space.variant import NO_DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sciflow.space.algebra import Space
 
 
 def from_dict(data: Mapping[str, Any]) -> Space:
@@ -69,6 +73,9 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Space]] = {
     "intersection": lambda data: Intersection(*_parts(data)),
     "where": _filtered,
     "derive": _derived,
+    "random": Random.from_data,
+    "latin_hypercube": LatinHypercube.from_data,
+    "sobol": Sobol.from_data,
     "slice": lambda data: Sliced(from_dict(data["of"]), range(*data["rows"])),
     "sample": lambda data: Sampled.from_data(from_dict(data["of"]), data),
 }

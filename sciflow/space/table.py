@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -13,6 +12,8 @@ from sciflow.space.typed import typed_column
 from sciflow.space.variant import ABSENT, Parameter, Schema, Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from numpy.typing import NDArray
 
 Objects: TypeAlias = "NDArray[np.object_]"
@@ -22,11 +23,14 @@ Rows: TypeAlias = "NDArray[Any]"
 Mask: TypeAlias = "NDArray[np.bool_]"
 
 
+_SCALARS: Final = frozenset({int, float, str, bool, type(None)})
+
+
 def objects(values: Iterable[object]) -> Objects:
     """A 1-d array of the values themselves, also when they are sequences or arrays."""
     listed = list(values)
     pool = np.empty(len(listed), dtype=object)
-    if any(isinstance(value, tuple) or hasattr(value, "shape") for value in listed):
+    if not set(map(type, listed)) <= _SCALARS:
         for place, value in enumerate(listed):
             pool[place] = value
     else:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _EXACT_FLOAT_INT = 2**53
 
 
-def typed_pool(pool: NDArray[np.object_]) -> NDArray[Any]:
+def typed_pool(pool: NDArray[np.object_]) -> NDArray[Any]:  # noqa: PLR0911  one return for each type
     """The values in the narrowest of bool, int64, float64, text and datetime64 that keeps them all, else as objects."""
     values: list[Any] = pool.tolist()
     kinds = set(map(type, values))

@@ -175,7 +175,7 @@ class Variant(Mapping[str, Any]):
         return self._schema.parameters
 
     def without(self, *names: str) -> Variant:
-        """This variant less some parameters, such as ``replicate``."""
+        """The variant less some parameters, such as ``replicate``."""
         kept = [(parameter, self[parameter.name]) for parameter in self.parameters if parameter.name not in names]
         return Variant.of(Schema(tuple(parameter for parameter, _ in kept)), tuple(value for _, value in kept))
 
