@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import signal
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-from distributed import Client, Future, KilledWorker, WorkerPlugin, get_worker
+from distributed import Client, KilledWorker, WorkerPlugin, get_worker
 from distributed.client import FutureCancelledError
 
 from sciflow.clusters.protocol import Answer
@@ -89,27 +89,36 @@ class DaskWorkers:
         What the workers run.
     n_slots : int
         Number of worker threads.
+    answers : queue
+        Where answers go.
     on_close : callables
         Called in order when the workers are closed.
     """
 
-    def __init__(self, client: Client, payload: bytes, n_slots: int, *on_close: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        payload: bytes,
+        n_slots: int,
+        answers: queue.SimpleQueue[Answer],
+        *on_close: Callable[[], object],
+    ) -> None:
         self._client = client
         self.n_slots = n_slots
         self._on_close = on_close
         self._token = f"sciflow-{uuid.uuid4().hex[:12]}"
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers = answers
         self._closed = False
         client.register_plugin(Payload(self._token, payload))
 
     def submit(self, batch: Batch) -> None:
         """Send a batch as one task."""
         key = f"{self._token}-{batch.number}"
-        future = self._client.submit(_run, self._token, batch, key=key, pure=False, retries=0)
+        future: Any = self._client.submit(_run, self._token, batch, key=key, pure=False, retries=0)
         # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
-        future.add_done_callback(lambda done: self._settle(batch, done))
+        future.add_done_callback(partial(self._settle, batch))
 
-    def _settle(self, batch: Batch, future: Future) -> None:
+    def _settle(self, batch: Batch, future: Any) -> None:
         if self._closed:
             return
         try:
@@ -138,8 +147,3 @@ class DaskWorkers:
         self._client.close()
         for close in self._on_close:
             close()
-
-
-def process_id() -> int:
-    """Pid of the worker this runs in (for tests that kill it)."""
-    return os.getpid()

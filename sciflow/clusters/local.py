@@ -1,19 +1,25 @@
-"""LocalCluster: worker processes on this machine, supervised by Dask's nannies."""
+"""LocalCluster: worker processes on this machine."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing.spawn
+import queue
 import threading
+import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sciflow.clusters import machine
+from sciflow.clusters.children import Children
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sciflow.clusters.dasked import DaskWorkers
+    from sciflow.clusters.protocol import Answer
+    from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
 _patched = threading.Event()
@@ -44,32 +50,103 @@ class LocalCluster:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
 
-    def start(self, payload: bytes, resources: Mapping[str, Resources]) -> DaskWorkers:
-        """Start the scheduler in this process and one nanny per worker."""
-        import dask  # noqa: PLC0415  only a sweep that runs something pays for importing Dask
-        from distributed import Client  # noqa: PLC0415  same
-        from distributed import LocalCluster as Nannies  # noqa: PLC0415  same
-
-        from sciflow.clusters.dasked import SETTINGS, DaskWorkers  # noqa: PLC0415  same
-
+    def start(self, payload: bytes, resources: Mapping[str, Resources]) -> LocalWorkers:
+        """Start worker processes."""
         n_threads = machine.cores_per_slot(resources)
         n_workers = self.workers or max(1, machine.n_cores() // n_threads)
-        keep_main_out_of_workers()
-        spawn_environment = {
-            f"distributed.nanny.pre-spawn-environ.{name}": value
-            for name, value in machine.thread_environment(n_threads).items()
-        }
-        with dask.config.set(SETTINGS | spawn_environment):
-            nannies: Any = Nannies(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
-            client = Client(nannies, set_as_default=False)
-        return DaskWorkers(client, payload, n_workers, nannies.close)
+        return LocalWorkers(n_workers, n_threads, payload)
+
+
+class LocalWorkers:
+    """Worker processes on this machine.
+
+    A sweep shorter than `SHORT_S` is done by children that start fast, and never imports Dask. A longer one is taken
+    over by Dask's workers, which supervise memory and restart by themselves, as soon as they have come up in the
+    shade of the children's work.
+    """
+
+    SHORT_S = 1.0
+    """About what Dask costs to start, so waiting that long first costs at most twice the better choice."""
+
+    def __init__(self, n_slots: int, n_threads: int, payload: bytes) -> None:
+        self.n_slots = n_slots
+        self._n_threads, self._payload = n_threads, payload
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._children: Children | None = Children(
+            n_slots, payload, machine.thread_environment(n_threads), self._answers
+        )
+        self._dask: DaskWorkers | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        self._starter: threading.Thread | None = None
+        self._started = time.monotonic()
+
+    def submit(self, batch: Batch) -> None:
+        """Send a batch to Dask when it is up, to a child until then."""
+        workers = self._dask or self._children
+        assert workers is not None
+        workers.submit(batch)
+
+    def next_answer(self, timeout_s: float) -> Answer | None:
+        """Give the next answer, or None when there is none within *timeout_s* seconds."""
+        if self._starter is None and time.monotonic() - self._started > self.SHORT_S:
+            # not a daemon: it has processes to end if the sweep is over before they are up
+            self._starter = threading.Thread(target=self._start_dask, name="sciflow-start-dask")
+            self._starter.start()
+        if self._dask is not None and self._children is not None and self._children.idle:
+            self._children.close()
+            self._children = None
+        try:
+            return self._answers.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            return None
+
+    def drain(self) -> None:
+        """Tell every worker to start no further variant."""
+        for workers in (self._children, self._dask):
+            if workers is not None:
+                workers.drain()
+
+    def close(self) -> None:
+        """End every worker."""
+        with self._lock:
+            self._closed = True
+        if self._children is not None:
+            self._children.close()
+        if self._dask is not None:
+            self._dask.close()
+
+    def _start_dask(self) -> None:
+        try:
+            workers = start_dask(self.n_slots, self._n_threads, self._payload, self._answers)
+        except Exception as error:  # noqa: BLE001  the children go on without it
+            warnings.warn(f"Dask's workers did not start, going on without them: {error}", stacklevel=1)
+            return
+        with self._lock:
+            if not self._closed:
+                self._dask = workers
+                return
+        workers.close()
+
+
+def start_dask(n_slots: int, n_threads: int, payload: bytes, answers: queue.SimpleQueue[Answer]) -> DaskWorkers:
+    """Start a scheduler in this process and one nanny per worker."""
+    import dask.config  # noqa: PLC0415  only a sweep of some length pays for importing Dask
+    from distributed import Client  # noqa: PLC0415  same
+    from distributed import LocalCluster as Nannies  # noqa: PLC0415  same
+
+    from sciflow.clusters.dasked import SETTINGS, DaskWorkers  # noqa: PLC0415  same
+
+    keep_main_out_of_workers()
+    spawn_environment = {
+        f"distributed.nanny.pre-spawn-environ.{name}": value
+        for name, value in machine.thread_environment(n_threads).items()
+    }
+    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with dask.config.set(SETTINGS | spawn_environment):
+        nannies: Any = Nannies(n_workers=n_slots, threads_per_worker=1, processes=True, host="127.0.0.1", **options)
+        client = Client(nannies, set_as_default=False)
+    return DaskWorkers(client, payload, n_slots, answers, nannies.close)
 
 
 def keep_main_out_of_workers() -> None:

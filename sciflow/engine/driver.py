@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import numpy as np
 
-import sciflow
+from sciflow import interpreter
 from sciflow.engine.loop import Loop
 from sciflow.engine.progress import Silent, open_display
 from sciflow.engine.worker import BatchRunner
@@ -283,13 +283,11 @@ def consolidate(directory: SweepDirectory) -> str:
 
 def _start_consolidation(path: Path) -> subprocess.Popen[bytes]:
     # libhdf5 can end its process on a full disk, so it works in a child
-    package_root = str(Path(sciflow.__file__).parent.parent)
-    python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")]))
     return subprocess.Popen(  # noqa: S603  our own module
-        [sys.executable, "-m", "sciflow.store.consolidate", str(path)],
+        interpreter.command("sciflow.store.consolidate", str(path)),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": python_path},
+        env=interpreter.environment(),
         start_new_session=True,  # Ctrl-C is the driver's to handle
     )

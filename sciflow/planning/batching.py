@@ -29,5 +29,5 @@ def batch_size(
     if variant_s is None:
         return max(1, min(PILOT, share))
     cost_s = max(variant_s, 1e-9)
-    worthwhile = min(LEAST_S / cost_s, n_waiting / n_slots)
-    return max(1, min(most, int(target_s / cost_s), max(share, int(worthwhile))))
+    worthwhile = int(LEAST_S / cost_s)
+    return max(1, min(most, n_waiting, int(target_s / cost_s), max(share, worthwhile)))

@@ -1,0 +1,23 @@
+"""How to start another Python that can import this very package."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """Command line that runs a module of ours."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment variables under which the child finds this package, wherever it was imported from."""
+    root = str(Path(__file__).parent.parent)
+    python_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": python_path, **(extra or {})}
