@@ -56,6 +56,8 @@ def parse_criteria(criteria: Mapping[str, object]) -> tuple[Criterion, ...]:
     WorkflowError
         For anything else.
     """
+    if not isinstance(criteria, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise WorkflowError(f"success criteria are a mapping such as {{'accuracy': '>= 0.9'}}, not {criteria!r}")
     return tuple(one for metric, text in criteria.items() for one in _parse(metric, text))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from sciflow.workflow.binding import (
     Source,
     Step,
 )
+from sciflow.workflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from sciflow.workflow.task import Task
@@ -36,15 +36,15 @@ class Scope:
     Attributes
     ----------
     parameters
-        Names of the parameters of the space, in its order.
+        Names of the parameters of the space, in its order; the value says whether one is derived from others.
     optional
-        Those of them that some variants lack.
+        Those of them that some variants lack, or if derived may lack.
     declared
         Declared outputs of every task of the workflow, by task.
     """
 
     task: Task
-    parameters: tuple[str, ...]
+    parameters: Mapping[str, bool]
     optional: frozenset[str]
     declared: Mapping[str, tuple[str, ...]]
 
@@ -184,12 +184,6 @@ def settle_upstream(step: Step, returned: Mapping[str, object]) -> Step:
     )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` when a known name is close, else nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
 _VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -214,7 +208,7 @@ def _early_source(scope: Scope, name: str, parameter: Parameter) -> Source | Non
     task = scope.task
     source = _explicit_source(scope, name) if name in task.arguments else _only(scope, name, scope.candidates(name))
     required = parameter.default is Parameter.empty
-    if isinstance(source, FromParameter) and source.optional and required:
+    if isinstance(source, FromParameter) and source.optional and required and not scope.parameters[source.name]:
         raise BindingError(
             f"task {task.name!r}: argument {name!r} takes the parameter {source.name!r}, which some variants lack; "
             f"give the argument a default, such as {name}=None"

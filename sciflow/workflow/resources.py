@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from sciflow.errors import WorkflowError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from sciflow.workflow.spelling import did_you_mean
 
 REQUIREMENT_KEYS = ("cpu_cores", "memory_gb", "gpu", "max_runtime_hours")
 BYTES_PER_GB = 10**9
@@ -45,10 +43,15 @@ def parse_resources(task: str, requirements: Mapping[str, object]) -> Resources:
     WorkflowError
         For an unknown key, or a value of the wrong type or size.
     """
+    if not isinstance(requirements, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+        raise WorkflowError(
+            f"task {task!r}: requirements are a mapping such as {{'cpu_cores': 4}}, not {requirements!r}"
+        )
     unknown = [key for key in requirements if key not in REQUIREMENT_KEYS]
     if unknown:
         raise WorkflowError(
-            f"task {task!r} asks for unknown resources {unknown}; known are {', '.join(REQUIREMENT_KEYS)}"
+            f"task {task!r} asks for unknown resources {', '.join(map(repr, unknown))}; "
+            f"known are {', '.join(REQUIREMENT_KEYS)}" + did_you_mean(str(unknown[0]), REQUIREMENT_KEYS)
         )
     memory_gb = _positive(task, "memory_gb", requirements)
     hours = _positive(task, "max_runtime_hours", requirements)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from sciflow.errors import OutputError, WorkflowError
 from sciflow.space import RESERVED_NAMES
@@ -43,11 +42,9 @@ class Task:
 
     @property
     def function_name(self) -> str:
-        """``module:qualified.name`` of the function, for people and for the stored definition."""
-        function = self.function
-        inner = getattr(function, "func", function)  # functools.partial
-        named = inner if hasattr(inner, "__qualname__") else cast("type[object]", type(inner))
-        return f"{named.__module__}:{named.__qualname__}"
+        """Qualified name of the function, without its module: a script has the same when it is imported."""
+        inner = getattr(self.function, "func", self.function)  # functools.partial
+        return str(getattr(inner, "__qualname__", type(inner).__qualname__))
 
 
 def make_task(
@@ -103,7 +100,7 @@ def check_output_name(task: str, output: str) -> None:
 
 
 def _names(task: str, what: str, given: str | Iterable[str]) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)  # pyright: ignore[reportUnnecessaryIsInstance]  # users
     for name in names:
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
             raise WorkflowError(f"task {task!r}: {what} lists names as text, not {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sciflow.errors import OutputError, SpaceError, WorkflowError
@@ -12,12 +13,13 @@ from sciflow.workflow.binding import Definition, Step
 from sciflow.workflow.criteria import Criterion, parse_criteria
 from sciflow.workflow.frozen import FrozenMapping
 from sciflow.workflow.graph import order_tasks
-from sciflow.workflow.resolve import Scope, bind_arguments, did_you_mean, find_footprint
+from sciflow.workflow.resolve import Scope, bind_arguments, find_footprint
 from sciflow.workflow.resources import Resources, parse_resources
+from sciflow.workflow.spelling import did_you_mean
 from sciflow.workflow.task import Task, make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
 
 class ExperimentalWorkflow:
@@ -129,9 +131,7 @@ class ExperimentalWorkflow:
         deterministic : bool
             Say that replicates need not repeat this task.
         """
-        if name in self._tasks:
-            raise WorkflowError(f"workflow {self._name!r} has a task {name!r} already; choose another name")
-        self._tasks[name] = make_task(
+        task = make_task(
             name,
             function,
             depends_on,
@@ -140,6 +140,9 @@ class ExperimentalWorkflow:
             units=units,
             deterministic=deterministic,
         )
+        if name in self._tasks:
+            raise WorkflowError(f"workflow {self._name!r} has a task {name!r} already; choose another name")
+        self._tasks[name] = task
 
     def add_parameter_space(self, space: Space | Mapping[str, Iterable[object]]) -> None:
         """Add parameters (new names multiply) or values (the same names unite); a mapping is a Grid.
@@ -149,7 +152,12 @@ class ExperimentalWorkflow:
         SpaceError
             When some names are new and some are not.
         """
-        added = space if isinstance(space, Space) else Grid(space)
+        if isinstance(space, Space):
+            added = space
+        elif isinstance(space, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
+            added = Grid(space)
+        else:
+            raise SpaceError(f"a parameter space is a mapping such as {{'rate': [0.1, 0.2]}} or a Space, not {space!r}")
         names = set(added.names)
         touched = [factor for factor in self._factors if names & set(factor.names)]
         if not touched:
@@ -198,6 +206,11 @@ class ExperimentalWorkflow:
             Task to any of ``cpu_cores``, ``memory_gb``, ``gpu`` and ``max_runtime_hours``. Tasks that are not
             named keep what was said of them before.
         """
+        if not isinstance(requirements, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+            raise WorkflowError(
+                "set_resource_requirements takes a mapping such as {'train_model': {'cpu_cores': 4}}, "
+                f"not {requirements!r}"
+            )
         parsed = {task: parse_resources(task, needs) for task, needs in requirements.items()}
         self._resources |= parsed
 
@@ -219,6 +232,8 @@ class ExperimentalWorkflow:
         options : mapping
             ``type`` (``"heatmap"``), ``x_axis``, ``y_axis``, ``value``, and if wanted ``facet_by``, ``title``.
         """
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+            raise WorkflowError(f"a figure is named by a text, not {name!r}")
         if name in self._figures:
             raise WorkflowError(f"workflow {self._name!r} has a figure {name!r} already; choose another name")
         self._figures[name] = parse_figure(name, options)
@@ -271,11 +286,13 @@ class ExperimentalWorkflow:
         declared = {task.name: task.outputs for task in self._tasks.values()}
         derived = {one.name: one.derived for one in space.parameters}
         inner = {name for task in self._tasks.values() for name in task.depends_on}
-        optional = frozenset(space.names) - space.always_present
+        optional = frozenset(name for name in space.names if not derived[name]) - space.always_present
+        if optional:  # a derived parameter is lacking where one that it is computed from is
+            optional |= {name for name in space.names if derived[name]}
         steps: dict[str, Step] = {}
         for name in order_tasks({task.name: task.depends_on for task in self._tasks.values()}):
             task = self._tasks[name]
-            arguments = bind_arguments(Scope(task, space.names, optional, declared))
+            arguments = bind_arguments(Scope(task, derived, optional, declared))
             upstream = {one for before in task.depends_on for one in steps[before].footprint}
             footprint = find_footprint(task, arguments, upstream, derived)
             steps[name] = Step(task, arguments, sink=name not in inner, footprint=footprint)
