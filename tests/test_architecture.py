@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parents[1] / "sciflow"
-BASE = frozenset({"errors", "canonical", "quantities", "events"})
+BASE = frozenset({"errors", "canonical", "quantities", "events", "interpreter"})
 
 PURE = frozenset({"base", "space", "scheduling", "figures", "workflow"})
 BELOW_STORE = PURE | {"provenance", "planning", "running"}
