@@ -186,7 +186,7 @@ class Recorder:
         return record
 
     def _check(self, name: Any, value: Any) -> None:
-        task = self._task_of(name) if isinstance(name, str) else ""
+        task = self._task_of(str(name))
         if not self._allowed(name):
             raise OutputError(
                 f"task {task!r} returned an output named {name!r}; names are non-empty strings other than the "

@@ -100,7 +100,6 @@ class _Run:
         self._runner, self._recorder, self._writer = tools
         self._stop, self._space, self._batch = stop, space, batch
         self._n_done = self._n_failed = 0
-        self._busy_s = 0.0
         self._message = ""
         self._fatal: Exception | None = None
         self._frames: list[Frame] = []  # recorded, not committed
@@ -109,9 +108,10 @@ class _Run:
     def go(self) -> Ack:
         starts, stops = zip(*self._batch.rows, strict=True)
         rows = RowSet.from_intervals(starts, stops).rows()
-        deadline = time.perf_counter() + self._batch.budget_s
+        begun = time.perf_counter()
+        deadline = begun + self._batch.budget_s
         if self._batch.stop_at is not None:
-            deadline = min(deadline, time.perf_counter() + self._batch.stop_at - time.time())
+            deadline = min(deadline, begun + self._batch.stop_at - time.time())
         n = 0
         try:
             while n < len(rows) and not self._over(deadline):
@@ -119,11 +119,13 @@ class _Run:
         finally:
             self._commit()
         left = RowSet.from_rows(rows[n:])
-        return Ack(self._n_done, self._n_failed, self._busy_s, tuple(left), self._message, self._fatal)
+        busy_s = time.perf_counter() - begun
+        return Ack(self._n_done, self._n_failed, busy_s, tuple(left), self._message, self._fatal)
 
     def _over(self, deadline: float) -> bool:
         """Whether to start no further variant; some work is done first, however late it is, so that all ends."""
-        late = time.perf_counter() >= deadline and (self._busy_s > 0.0 or self._batch.stop_at is not None)
+        settled = self._n_done + self._n_failed
+        late = time.perf_counter() >= deadline and (settled > 0 or self._batch.stop_at is not None)
         return late or self._stop.is_set() or self._fatal is not None
 
     def _chunk(self, rows: NDArray[np.int64], deadline: float) -> int:
@@ -169,7 +171,6 @@ class _Run:
         self._frames += frames
         self._n_done += len(runs.outcomes) - len(failures)
         self._n_failed += len(failures)
-        self._busy_s += runs.ends[-1] - runs.start
         if failures:
             last = failures[-1]
             self._message = last.headline
