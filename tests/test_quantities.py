@@ -32,9 +32,7 @@ def test_a_duration_is_read_as_people_and_schedulers_write_it(text, seconds):
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize(
-    "text", ["", "2", "h", "2 fortnights", "-1 h", "1h,", "1:75", -1, math.inf, True, None]
-)
+@pytest.mark.parametrize("text", ["", "2", "h", "2 fortnights", "-1 h", "1h,", "1:75", -1, math.inf, True, None])
 def test_a_duration_that_is_not_understood_is_an_error_showing_it(text):
     with pytest.raises(QuantityError) as caught:
         parse_seconds(text)

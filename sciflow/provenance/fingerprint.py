@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import dis
 import enum
 import functools
+import hashlib
 import importlib.util
 import logging
 import os
 import sys
 import types
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from sciflow.canonical import canonical_text, content_digest
 from sciflow.errors import SpaceError
+from sciflow.provenance.bytecode import code_text, global_chains, imports_within
 from sciflow.provenance.local import file_of, is_local_code, is_local_file, is_local_module
-from sciflow.provenance.syntax import all_code, class_syntax, constant_text, function_syntax, module_syntax
+from sciflow.provenance.syntax import class_syntax, function_syntax, module_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Description: TypeAlias = list["Description"] | str
 
-_ATTRIBUTE_LOADS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 _METHOD_WRAPPERS = (staticmethod, classmethod)
 _STATEFUL = (logging.Handler, logging.Logger, type(os.environ))
+# where functools.lru_cache, numba.jit, numpy.vectorize and functools.cached_property keep the user's function
+_WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func")
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _SLOT_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
@@ -84,7 +86,10 @@ class _Reach:
         try:
             match value:
                 case list() | tuple():
-                    return [_name(type(value)), *(self.value(one) for one in cast("Iterable[object]", value))]
+                    members = cast("Iterable[object]", value)
+                    if all(type(one) in _PLAIN for one in members):  # perhaps a million numbers
+                        return [_name(type(value)), *map(repr, members)]
+                    return [_name(type(value)), *(self.value(one) for one in members)]
                 case set() | frozenset():
                     members = sorted(cast("Iterable[object]", value), key=_stable_text)
                     return [_name(type(value)), *(self.value(one) for one in members)]
@@ -98,13 +103,16 @@ class _Reach:
 
     def _object(self, value: object) -> Description:  # noqa: PLR0911  same
         kind = type(value)
-        wrapped = getattr(value, "__wrapped__", None)
-        if callable(wrapped):  # functools.lru_cache, numba.jit and their like
+        attributes = cast("dict[str, object]", getattr(value, "__dict__", {}))
+        wrapped = next((attributes[name] for name in _WRAPPED if callable(attributes.get(name))), None)
+        if wrapped is not None and not is_local_module(kind.__module__):
             return [_name(kind), self.value(wrapped)]
         if hasattr(value, "dtype") and hasattr(value, "tobytes"):
             array = cast("Any", value)
             # object arrays hold addresses
-            content = self.value(array.tolist()) if array.dtype.hasobject else array.tobytes().hex()
+            content = (
+                self.value(array.tolist()) if array.dtype.hasobject else hashlib.sha256(array.tobytes()).hexdigest()
+            )
             return [_name(kind), str(array.dtype), str(array.shape), content]
         if is_local_module(kind.__module__):
             return ["instance", self.value(kind), self.value(_state(value))]
@@ -129,7 +137,7 @@ class _Reach:
         code = function.__code__
         return [
             "function",
-            function_syntax(code) or _code_text(code, function.__doc__),
+            function_syntax(code) or code_text(code, function.__doc__),
             ["defaults", self.value(function.__defaults__), self.value(function.__kwdefaults__)],
             ["closure", *([name, self.value(one)] for name, one in _closure(function).items())],
             ["names", *self._globals(function)],
@@ -137,10 +145,10 @@ class _Reach:
 
     def _globals(self, function: FunctionType) -> Iterator[Description]:
         """What the names mean that a function and the functions inside it take from their module."""
-        for chain in sorted(set(_global_chains(function.__code__))):
+        for chain in sorted(set(global_chains(function.__code__))):
             if chain[0] in function.__globals__:
                 yield [".".join(chain), self._follow(function.__globals__[chain[0]], chain[1:])]
-        for name, level, members in sorted(set(_imports(function.__code__))):
+        for name, level, members in sorted(set(imports_within(function.__code__))):
             package: str = function.__globals__.get("__package__") or ""
             full = importlib.util.resolve_name("." * level + name, package) if level and package else name
             yield from self._imported(full, members)
@@ -284,33 +292,6 @@ def _closure(function: FunctionType) -> Mapping[str, object]:
     return found
 
 
-def _global_chains(code: CodeType) -> Iterator[tuple[str, ...]]:
-    """Global names with the attributes that are read from them: ``helpers.energy`` as two parts."""
-    for inner in all_code(code):
-        chain: tuple[str, ...] = ()
-        for instruction in dis.get_instructions(inner):
-            if chain and instruction.opname in _ATTRIBUTE_LOADS:
-                chain = (*chain, str(instruction.argval))
-                continue
-            if chain:
-                yield chain
-            takes_global = instruction.opname == "LOAD_NAME" or instruction.opname.endswith("_GLOBAL")
-            takes_global = takes_global or instruction.opname.endswith("_OR_GLOBALS")
-            chain = (str(instruction.argval),) if takes_global and instruction.opname.startswith("LOAD") else ()
-
-
-def _imports(code: CodeType) -> Iterator[tuple[str, int, tuple[str, ...]]]:
-    """Imports inside a function: module, level, and the members that are taken from it."""
-    for inner in all_code(code):
-        level_and_names: list[object] = []
-        for instruction in dis.get_instructions(inner):
-            if instruction.opname == "IMPORT_NAME":
-                level, names = level_and_names[-2:]
-                yield str(instruction.argval), cast("int", level), tuple(cast("Iterable[str]", names or ()))
-            elif instruction.opname in {"LOAD_CONST", "LOAD_SMALL_INT"}:
-                level_and_names.append(instruction.argval)
-
-
 def _imported_names(imports: Iterable[Any], package: str) -> list[str]:
     names: set[str] = set()
     for node in imports:
@@ -323,15 +304,3 @@ def _imported_names(imports: Iterable[Any], package: str) -> list[str]:
             base = ".".join([*above, base] if base else above)
         names |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     return sorted(name for name in names if name and _module_file(name) is not None)
-
-
-def _code_text(code: CodeType, docstring: str | None) -> Description:
-    """The compiled code, for functions whose source is not at hand."""
-    constants: list[Description] = []
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            constants.append(_code_text(constant, None))
-        elif constant != docstring or docstring is None:
-            constants.append(constant_text(constant))
-    names = [*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars]
-    return ["code", code.co_code.hex(), list[Description](names), constants]

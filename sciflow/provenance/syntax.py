@@ -6,20 +6,15 @@ import ast
 import linecache
 from functools import lru_cache
 from types import CodeType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import cast
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from sciflow.provenance.bytecode import all_code, constant_text
 
-Syntax: TypeAlias = list["Syntax"] | str
-"""A syntax tree as nested lists of text: the same for the same code, whatever release of Python parsed it."""
-
-Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _MEANINGLESS_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _LAMBDA = "<lambda>"
 
 
-def function_syntax(code: CodeType) -> Syntax | None:
+def function_syntax(code: CodeType) -> str | None:
     """The normalised syntax of the function that *code* was compiled from; None if its source is not at hand.
 
     A file that was edited since it was loaded is not the source of *code*, and counts as absent.
@@ -34,7 +29,7 @@ def function_syntax(code: CodeType) -> Syntax | None:
     return normalise(found[-1]) if found else None
 
 
-def class_syntax(filename: str, qualified_name: str) -> Syntax | None:
+def class_syntax(filename: str, qualified_name: str) -> str | None:
     """The normalised syntax of a class, or None if its source is not at hand."""
     source = read_source(filename)
     parsed = None if source is None else _parse(filename, source)
@@ -44,7 +39,7 @@ def class_syntax(filename: str, qualified_name: str) -> Syntax | None:
     return normalise(node) if isinstance(node, ast.ClassDef) else None
 
 
-def module_syntax(filename: str) -> tuple[Syntax, list[ast.Import | ast.ImportFrom]] | None:
+def module_syntax(filename: str) -> tuple[str, list[ast.Import | ast.ImportFrom]] | None:
     """The normalised syntax of a whole file and its imports, or None if it is not Python source."""
     source = read_source(filename)
     parsed = None if source is None else _parse(filename, source)
@@ -60,21 +55,35 @@ def read_source(filename: str) -> str | None:
     return "".join(linecache.getlines(filename)) or None
 
 
-def normalise(node: object) -> Syntax:
-    """The syntax below *node* without positions, contexts and docstrings."""
-    if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _MEANINGLESS_FIELDS)
-        present = [(name, value) for name, value in fields if value is not None and value != []]
-        return [
-            type(node).__name__,
-            *(
-                [name, normalise(_without_docstring(node, value) if name == "body" else value)]
-                for name, value in present
-            ),
-        ]
-    if isinstance(node, list):
-        return [normalise(one) for one in node]
-    return f"{type(node).__name__} {node!r}"
+def normalise(node: object) -> str:
+    """The syntax below *node* without positions, contexts and docstrings, alike in every release of Python."""
+    tokens: list[str] = []
+    waiting: list[tuple[bool, object]] = [(False, node)]  # a stack of our own: an expression may have many terms
+    while waiting:
+        is_token, one = waiting.pop()
+        if is_token:
+            tokens.append(str(one))
+        elif isinstance(one, ast.AST):
+            waiting.append((True, ")"))
+            for name, value in reversed(_fields(one)):
+                waiting += [(False, value), (True, f" {name}=")]
+            waiting.append((True, f"{type(one).__name__}("))
+        elif isinstance(one, list):
+            waiting.append((True, "]"))
+            waiting += [(False, part) for part in reversed(cast("list[object]", one))]
+            waiting.append((True, "["))
+        else:
+            tokens.append(f"{type(one).__name__} {one!r},")
+    return "".join(tokens)
+
+
+def _fields(node: ast.AST) -> list[tuple[str, object]]:
+    """What a node says, without what is empty: releases of Python differ in whether they mention that."""
+    return [
+        (name, _without_docstring(node, value) if name == "body" else value)
+        for name, value in ast.iter_fields(node)
+        if name not in _MEANINGLESS_FIELDS and value is not None and value != []
+    ]
 
 
 def _without_docstring(node: ast.AST, body: object) -> object:
@@ -93,27 +102,12 @@ def _parse(filename: str, source: str) -> tuple[ast.Module, frozenset[object]] |
     return tree, frozenset(_identity(one) for one in all_code(code))
 
 
-def all_code(code: CodeType) -> Iterator[CodeType]:
-    """A code object and those of the functions and classes inside."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from all_code(constant)
-
-
 def _identity(code: CodeType) -> object:
     return code.co_firstlineno, code.co_name, code.co_code, code.co_names, code.co_varnames, _plain_constants(code)
 
 
 def _plain_constants(code: CodeType) -> tuple[str, ...]:
     return tuple(constant_text(constant) for constant in code.co_consts if not isinstance(constant, CodeType))
-
-
-def constant_text(constant: object) -> str:
-    """The repr of a constant of a code object (it tells 1 from True and 1.0), with sets in order."""
-    if isinstance(constant, frozenset):
-        return f"frozenset {sorted(map(constant_text, constant))}"
-    return repr(constant)
 
 
 def _is_function(node: ast.AST) -> bool:

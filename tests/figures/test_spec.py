@@ -19,9 +19,7 @@ SEED_OPTIONS = {
 def test_the_figure_of_the_seed_example_is_a_heatmap():
     figure = parse_figure("accuracy", SEED_OPTIONS)
 
-    assert figure == Heatmap(
-        "accuracy", "learning_rate", "hidden_layers", "validation_accuracy", ("dropout_rate",)
-    )
+    assert figure == Heatmap("accuracy", "learning_rate", "hidden_layers", "validation_accuracy", ("dropout_rate",))
     assert figure.parameters == ("learning_rate", "hidden_layers", "dropout_rate")
 
 

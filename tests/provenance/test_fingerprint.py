@@ -167,6 +167,27 @@ def uses_remembered(x):
     return remembered(x)
 
 
+def rate_of(x):
+    return x * RATE
+
+
+vectorised = np.vectorize(rate_of)
+
+
+class Lazy:
+    @functools.cached_property
+    def value(self):
+        return scaled(1)
+
+
+def uses_vectorised(x):
+    return vectorised(x)
+
+
+def uses_lazy(x):
+    return Lazy().value
+
+
 def uses_decorated(x):
     return decorated(x)
 
@@ -289,6 +310,8 @@ def test_comments_layout_docstrings_and_unrelated_code_do_not_matter(prints, old
         ("uses_class", {"study": ("self.scale**2", "self.scale**3")}),
         ("uses_class", {"study": ("RATE = 0.1", "RATE = 0.2")}),
         ("uses_remembered", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("uses_vectorised", {"study": ("RATE = 0.1", "RATE = 0.2")}),
+        ("uses_lazy", {"study": ("RATE = 0.1", "RATE = 0.2")}),
         ("uses_decorated", {"study": ("return function(*args)", "return 2 * function(*args)")}),
         ("uses_decorated", {"study": ("RATE = 0.1", "RATE = 0.2")}),
         ("closed", {"study": ("make_closure(3)", "make_closure(4)")}),
@@ -393,6 +416,17 @@ def test_without_source_the_compiled_code_counts():
     assert fingerprint(membership) == fingerprint(membership)
 
 
+def test_an_expression_of_very_many_terms_has_a_fingerprint(tmp_path):
+    file = tmp_path / "long.py"
+    prints = []
+    for last in ("1", "2"):
+        source = f"def f(x):\n    return {' + '.join(['x'] * 500)} + {last}  # {last}\n"
+        file.write_text(source)
+        prints.append(fingerprint(compiled(source, filename=str(file))))
+
+    assert prints[0] != prints[1]
+
+
 def test_a_class_without_source_counts_by_its_members():
     one = compiled("class f:\n    size = 1\n    def __call__(self, x):\n        return x + 1")
     other = compiled("class f:\n    size = 2\n    def __call__(self, x):\n        return x + 1")
@@ -433,10 +467,10 @@ def test_a_value_that_holds_itself_has_a_fingerprint():
 
 
 def test_a_value_whose_repr_fails_counts_by_its_class():
-    def __repr__(self):
+    def fail(self):
         raise RuntimeError
 
-    library_class = type("Broken", (), {"__module__": "json", "__repr__": __repr__})
+    library_class = type("Broken", (), {"__module__": "json", "__repr__": fail})
     function = compiled("def f(x):\n    return value")
     function.__globals__["value"] = library_class()
 

@@ -75,9 +75,7 @@ def test_a_bound_on_the_wait_that_ends_before_the_opening_is_said():
         "off-peak window opens at 22:00 Europe/Paris (in 8 h 0 min); "
         "work starts at 15:30 Europe/Paris (in 1 h 30 min) at the latest"
     )
-    assert policy.explain(WEDNESDAY_14, waited_s=7200).endswith(
-        "max_wait_hours = 2 have passed: work may start"
-    )
+    assert policy.explain(WEDNESDAY_14, waited_s=7200).endswith("max_wait_hours = 2 have passed: work may start")
 
 
 def test_a_bound_that_ends_after_the_opening_is_not_worth_a_word():
@@ -93,9 +91,7 @@ def test_just_before_the_opening_it_never_says_that_no_time_is_left():
 def test_the_options_of_the_seed_example_are_understood():
     policy = parse_policy("off_peak", SEED_OPTIONS)
 
-    assert policy == OffPeak(
-        DailyHours(time(22), time(8)), weekend_preferred=True, max_wait_hours=48, zone=Zone()
-    )
+    assert policy == OffPeak(DailyHours(time(22), time(8)), weekend_preferred=True, max_wait_hours=48, zone=Zone())
 
 
 @pytest.mark.parametrize("policy", [Immediate(), parse_policy("off_peak"), night(max_wait_hours=1)])

@@ -152,9 +152,8 @@ def test_an_instant_without_a_zone_is_refused():
         utc(datetime(2026, 1, 1))  # noqa: DTZ001  that is the point
 
 
-instants = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(
-    lambda naive: naive.replace(tzinfo=UTC)
-)  # noqa: DTZ001  Hypothesis wants naive bounds
+NAIVE_2020, NAIVE_2035 = datetime(2020, 1, 1), datetime(2035, 1, 1)  # noqa: DTZ001  Hypothesis wants naive bounds
+instants = st.datetimes(NAIVE_2020, NAIVE_2035).map(lambda naive: naive.replace(tzinfo=UTC))
 clocks = st.times().map(lambda clock: clock.replace(second=0, microsecond=0))
 zones = st.sampled_from(["Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"])
 

@@ -74,9 +74,8 @@ def test_an_unknown_zone_is_an_error_with_an_example(name):
         Zone(name)
 
 
-walls = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)).map(
-    lambda wall: wall.replace(second=0, microsecond=0)
-)  # noqa: DTZ001  a clock on the wall
+FIRST, LAST = datetime(2020, 1, 1), datetime(2035, 1, 1)  # noqa: DTZ001  clocks on the wall
+walls = st.datetimes(FIRST, LAST).map(lambda wall: wall.replace(second=0, microsecond=0))
 
 
 @given(wall=walls, last=st.booleans())

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG005  a task under test may ignore its arguments
 from __future__ import annotations
 
 import json
@@ -312,7 +313,7 @@ def test_requirements_of_an_unknown_task_are_an_error():
     workflow = seed_workflow()
     workflow.set_resource_requirements({"train_modle": {"cpu_cores": 1}})
 
-    with pytest.raises(WorkflowError, match="unknown task 'train_modle'.*did you mean 'train_model'?"):
+    with pytest.raises(WorkflowError, match=r"unknown task 'train_modle'.*did you mean 'train_model'\?"):
         workflow.validate()
 
 
@@ -349,7 +350,7 @@ def test_a_unit_of_an_output_that_an_inner_task_does_not_declare_is_an_error():
     workflow.add_task("one", preprocess, outputs=["loss_curve"], units={"loss_curv": "1"})
     workflow.add_task("two", lambda one: 1, "one")
 
-    with pytest.raises(OutputError, match="did you mean 'loss_curve'?"):
+    with pytest.raises(OutputError, match=r"did you mean 'loss_curve'\?"):
         workflow.validate()
 
 
@@ -365,5 +366,5 @@ def test_a_figure_over_an_unknown_parameter_is_an_error():
     workflow.add_parameter_space({"rate": [1], "layers": [1]})
     workflow.add_visualization("map", {"type": "heatmap", "x_axis": "rat", "y_axis": "layers", "value": "loss"})
 
-    with pytest.raises(WorkflowError, match="did you mean 'rate'?"):
+    with pytest.raises(WorkflowError, match=r"did you mean 'rate'\?"):
         workflow.validate()
