@@ -1,0 +1,1 @@
+"""Records to labelled arrays, optima, failures and figures."""

@@ -1,0 +1,334 @@
+"""What a user holds of a sweep's results: a thin handle on its directory."""
+
+from __future__ import annotations
+
+import difflib
+import html
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sciflow.analysis.cells import sort_into_cells
+from sciflow.analysis.dataset import to_dataset
+from sciflow.analysis.export import export_results
+from sciflow.analysis.failures import group_failures
+from sciflow.analysis.lookup import metric_of
+from sciflow.analysis.optimum import REPLICATE, find_best
+from sciflow.analysis.variants import Variants
+from sciflow.errors import ResultsError, WorkflowError
+from sciflow.figures.spec import Figure as FigureSpec
+from sciflow.figures.spec import parse_figure
+from sciflow.store.assemble import assemble
+from sciflow.store.directory import SweepDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from sciflow.space.variant import Variant
+    from sciflow.store.assembled import Assembled
+    from sciflow.store.snapshot import Snapshot
+
+RESULTS_FILE = "results.h5"
+
+
+def open_results(path: Path | str) -> Results:
+    """The results of the sweep in the directory *path*, also while it runs.
+
+    Nothing is read yet but who the sweep belongs to; neither Dask nor the workflow's code is needed.
+
+    Raises
+    ------
+    FormatError
+        There is no sweep, or a newer release wrote it.
+    """
+    return Results(SweepDirectory.open(path))
+
+
+class Results:
+    """The results of a sweep, as they are when they are first looked at; `refresh` looks again.
+
+    Get one with `sciflow.open_results`, or from ``Engine.execute_parameter_sweep``.
+
+    Examples
+    --------
+    >>> results = sciflow.open_results("sweeps/decay")  # doctest: +SKIP
+    >>> results.find_optimal_parameters("half_life", maximize=False)  # doctest: +SKIP
+    Variant(rate=0.2)
+    """
+
+    def __init__(self, directory: SweepDirectory) -> None:
+        self._directory = directory
+        self._snapshot: Snapshot | None = None
+
+    # --------------------------------------------------------------------------------------------------- where, when
+
+    @property
+    def directory(self) -> Path:
+        """The sweep directory."""
+        return self._directory.path
+
+    @property
+    def results_file(self) -> Path:
+        """The consolidated dataset, which other tools open; it exists once the sweep has run for a while."""
+        return self.directory / RESULTS_FILE
+
+    def refresh(self) -> None:
+        """Look at the sweep again: what was committed since is there from now on."""
+        for name in ("_assembled", "_variants", "dataset"):
+            self.__dict__.pop(name, None)
+        self._snapshot = self._directory.snapshot(self._snapshot)
+
+    @cached_property
+    def _assembled(self) -> Assembled:
+        if self._snapshot is None:
+            self._snapshot = self._directory.snapshot()
+        return assemble(self._directory, "auto", self._snapshot)
+
+    @cached_property
+    def _variants(self) -> Variants:
+        return Variants(self._assembled)
+
+    # -------------------------------------------------------------------------------------------------------- tables
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """Everything, labelled: one dimension per parameter if the space is a product of axes, else ``variant``.
+
+        ``status`` says what became of each variant (``done``, ``failed``, ``missing``). Outputs that are
+        arrays are read when they are computed.
+        """
+        return to_dataset(self._assembled, self._variants)
+
+    def to_dataset(self, layout: Literal["dense", "flat"]) -> xr.Dataset:
+        """The dataset in one of its forms: a dimension per parameter, or one dimension ``variant``.
+
+        Raises
+        ------
+        ResultsError
+            The sweep has no dense form, or *layout* is neither of the two.
+        """
+        if layout not in {"dense", "flat"}:
+            raise ResultsError(f"layout {layout!r} is unknown; it is 'dense' or 'flat'")
+        if layout == self._assembled.layout:
+            return self.dataset
+        return to_dataset(assemble(self._directory, layout, self._snapshot))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per variant: parameters, status, and the outputs that are one value each; ids are the index."""
+        return self._variants.frame.copy()
+
+    def query(self, condition: str) -> pd.DataFrame:
+        """The rows of `to_dataframe` for which a condition holds.
+
+        Parameters
+        ----------
+        condition
+            Such as ``"learning_rate < 0.05 and status == 'done'"``, after `pandas.DataFrame.query`.
+
+        Raises
+        ------
+        ResultsError
+            The condition is not understood or names an unknown column.
+        """
+        return self._variants.frame.loc[self._variants.matching(condition)].copy()
+
+    def summary(self) -> pd.DataFrame:
+        """Count, mean, spread and quartiles of each metric over the variants that are done."""
+        variants = self._variants
+        numeric = [name for name in variants.metrics if variants.scalar(name).dtype.kind in "biuf"]
+        done = variants.frame.loc[variants.done, [*numeric, "runtime_s"]]
+        return done.astype(float).describe().transpose()
+
+    def status(self) -> dict[str, int]:
+        """How many variants are ``done``, ``failed`` and ``missing``."""
+        return self._variants.counts()
+
+    def failures(self) -> pd.DataFrame:
+        """What went wrong, one row per reason, the most frequent first.
+
+        ``separated_by`` says which values of single parameters occur among these failures and in no variant
+        that is done.
+        """
+        return group_failures(self._variants, self._assembled.messages)
+
+    # ------------------------------------------------------------------------------------------------------ variants
+
+    def find_optimal_parameters(
+        self,
+        metric: str,
+        maximize: bool = True,  # noqa: FBT001, FBT002  users write maximize=True, and the first example has it so
+        *,
+        where: str | None = None,
+        over: str | Iterable[str] | None = REPLICATE,
+        top: int = 1,
+    ) -> Any:
+        """The variant with the best value of a metric; a list of the best ones if *top* is more than 1.
+
+        Failed and missing variants, and NaN, never win. A tie is told by a warning.
+
+        Parameters
+        ----------
+        where
+            Choose among the variants for which this condition holds, as in `query`.
+        over
+            Parameters to average over: variants that differ only in these are ranked by their mean, as far
+            as all of them are done, and returned without them. None ranks single variants.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, or no variant has a value of it.
+        """
+        names = () if over is None else (over,) if isinstance(over, str) else tuple(over)
+        best = find_best(self._variants, metric, maximize=maximize, where=where, over=names, top=top)
+        return best if top > 1 else best[0]
+
+    def get_metric(self, params: Variant | Mapping[str, object] | str, metric: str) -> Any:
+        """The value of a metric of one variant, averaged over its replicates.
+
+        Parameters
+        ----------
+        params
+            A variant, its parameters, or its id. Parameters with a default may be left out. With
+            ``replicate`` among the parameters one replicate is meant, else all of them.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric or variant, several variants fit, or it is not done.
+        """
+        return metric_of(self._variants, params, metric)
+
+    # ------------------------------------------------------------------------------------------------------ metadata
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is stored about the sweep besides results.
+
+        ``sweep`` (workflow, seed, when it was made), ``definition`` (the newest) and ``n_revisions``,
+        ``sessions`` (who drove it, with the state of the code then), ``environments`` by digest.
+        """
+        definitions = self._directory.definitions()
+        return {
+            "sweep": dict(self._directory.identity),
+            "definition": definitions[-1] if definitions else {},
+            "n_revisions": len(definitions),
+            "code": self._code(),
+            "sessions": self._directory.sessions(),
+            "environments": self._directory.environments(),
+        }
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the newest results were computed in; `metadata` has all environments, if there were several."""
+        known = self._directory.environments()
+        digests = [frame.header.get("environment") for frame in self._assembled.snapshot.frames]
+        newest = next((digest for digest in reversed(digests) if digest in known), None)
+        return known[newest] if newest is not None else next(iter(known.values()), {})
+
+    def _code(self) -> dict[str, Any]:
+        """The state of the code when the sweep was last driven."""
+        sessions = self._directory.sessions()
+        return next((session["code"] for session in reversed(sessions) if "code" in session), {"repository": None})
+
+    # ------------------------------------------------------------------------------------------------------- figures
+
+    def plot(self, figure: str | Mapping[str, object] | FigureSpec) -> Figure:
+        """Draw a figure.
+
+        Parameters
+        ----------
+        figure
+            The name of one that the workflow asked for, or what `add_visualization` takes, such as
+            ``{"type": "heatmap", "x_axis": "a", "y_axis": "b", "value": "loss"}``.
+
+        Raises
+        ------
+        ResultsError
+            There is no such figure, parameter or metric, or nothing to draw.
+        """
+        if isinstance(figure, str):
+            figures = self._figures()
+            if figure not in figures:
+                raise ResultsError(_unknown_figure(figure, list(figures)))
+            spec = figures[figure]
+        else:
+            spec = figure if isinstance(figure, FigureSpec) else parse_figure("figure", figure)
+        return self._draw(spec)
+
+    def visualize(self) -> dict[str, Figure]:
+        """All figures that the workflow asked for, by name."""
+        return {name: self._draw(spec) for name, spec in self._figures().items()}
+
+    def _figures(self) -> dict[str, FigureSpec]:
+        found: dict[str, FigureSpec] = {}
+        for data in self._assembled.definition.get("figures", ()):
+            options = {key: value for key, value in data.items() if key != "name"}
+            try:
+                found[data["name"]] = parse_figure(data["name"], options)
+            except WorkflowError as error:
+                raise ResultsError(f"the sweep asks for a figure that this release cannot draw: {error}") from error
+        return found
+
+    def _draw(self, spec: FigureSpec) -> Figure:
+        from sciflow.analysis.plots import draw_heatmap  # noqa: PLC0415  brings matplotlib
+
+        variants = self._variants
+        parameters = {known.name: known.unit for known in variants.table.parameters}
+        for name in spec.parameters:
+            if name not in parameters:
+                raise ResultsError(
+                    f"figure {spec.name!r} is over {name!r}, which is no parameter of the sweep; "
+                    f"parameters are {', '.join(parameters)}"
+                )
+        panels = sort_into_cells(spec, variants.table, variants.numbers(spec.value))
+        units = {name: unit for name, unit in parameters.items() if unit is not None}
+        if spec.value in self._assembled.outputs:
+            units[spec.value] = str(self._assembled.outputs[spec.value].attributes.get("units", ""))
+        elif spec.value == "runtime_s":
+            units[spec.value] = "s"
+        return draw_heatmap(spec, panels, units)
+
+    # ------------------------------------------------------------------------------------------------------- outside
+
+    def export(self, path: Path | str) -> Path:
+        """Write the results to a file: ``.csv`` (the table) or ``.nc`` (the dataset).
+
+        An existing file is replaced in one step.
+
+        Raises
+        ------
+        ResultsError
+            The kind of file is unknown, or needs a package that is not installed.
+        """
+        return export_results(self, Path(path))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n:,} {status}" for status, n in self.status().items() if n) or "no variants"
+        return f"<Results of {self._directory.workflow!r}: {counts}; {self.directory}>"
+
+    def _repr_html_(self) -> str:
+        counts = self.status()
+        metrics = ", ".join(self._assembled.outputs) or "none yet"
+        rows = {
+            "variants": f"{sum(counts.values()):,}",
+            **{status: f"{n:,}" for status, n in counts.items()},
+            "outputs": metrics,
+            "directory": str(self.directory),
+        }
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for key, value in rows.items()
+        )
+        return f"<table><caption>Results of {html.escape(self._directory.workflow)}</caption>{body}</table>"
+
+
+def _unknown_figure(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"the workflow asked for no figure {name!r}; it asked for {', '.join(known) or 'none'}{hint}"
