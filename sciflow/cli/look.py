@@ -61,9 +61,9 @@ def results(sweep: str, *, query: str | None, as_csv: bool, as_json: bool, direc
     opened = _open(sweep, directory)
     table: Any = opened.to_dataframe() if query is None else opened.query(query)
     if as_csv:
-        click.echo(table.to_csv(index=False), nl=False)
+        click.echo(table.to_csv(), nl=False)
     elif as_json:
-        print_json(table.to_dict("records"))
+        print_json(table.reset_index().to_dict("records"))
     else:
         click.echo(table.to_string(index=False, max_rows=_MOST_ROWS))
         if len(table) > _MOST_ROWS:

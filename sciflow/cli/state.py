@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +38,14 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Variants that failed for one reason."""
+    """Variants that failed for one reason; *separated_by*: what only they have in common."""
 
     count: int
-    fingerprint: str
-    headline: str
+    task: str
+    type: str
+    message: str
+    example: str
+    separated_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,36 +78,30 @@ class State:
 
 def look_at(path: Path) -> State:
     """Read the sweep in *path*, without its workflow's code."""
-    from sciflow.store.assemble import assemble  # noqa: PLC0415  `sciflow --help` does without NumPy
-    from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  same
+    from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas
+    from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  brings NumPy
 
     directory = SweepDirectory.open(path)
     driver = _driver(directory)
-    if directory.newest_definition() is None:
-        return State(directory.workflow, str(path), 0, 0, 0, 0, None, driver, (), ())
-    assembled = assemble(directory, layout="flat")
-    counts: Counter[int] = Counter(assembled.status.ravel().tolist())
-    reasons: Counter[int] = Counter(assembled.failure.ravel().tolist())
-    del reasons[0]
-    groups: dict[str, FailureGroup] = {}
-    for code, count in reasons.items():
-        failure = assembled.messages[code - 1]
-        before = groups.get(failure["fingerprint"])
-        headline = f"{failure['task']}: {failure['type']}: {failure['message']}".splitlines()[0]
-        groups[failure["fingerprint"]] = FailureGroup(
-            count + (before.count if before else 0), failure["fingerprint"], before.headline if before else headline
-        )
+    snapshot = directory.snapshot()
+    counts: dict[str, int] = {}
+    failures: list[FailureGroup] = []
+    if directory.newest_definition() is not None:
+        results = open_results(path)
+        counts = results.status()
+        rows: list[dict[str, Any]] = results.failures().to_dict("records")
+        failures = [FailureGroup(**{field.name: row[field.name] for field in fields(FailureGroup)}) for row in rows]
     return State(
         workflow=directory.workflow,
         path=str(path),
-        n_variants=assembled.status.size,
-        n_done=counts[1],
-        n_failed=counts[2],
-        n_missing=counts[0],
-        rate=_rate(assembled.snapshot, driver),
+        n_variants=sum(counts.values()),
+        n_done=counts.get("done", 0),
+        n_failed=counts.get("failed", 0),
+        n_missing=counts.get("missing", 0),
+        rate=_rate(snapshot, driver),
         driver=driver,
-        failures=tuple(sorted(groups.values(), key=lambda group: -group.count)),
-        problems=assembled.snapshot.problems,
+        failures=tuple(failures),
+        problems=snapshot.problems,
     )
 
 
@@ -120,12 +116,13 @@ def describe(state: State) -> str:
         lines.append(f"{state.rate:.3g} variants/s in the last minute; about {left} left")
     lines.append(_who(state.driver))
     for group in state.failures[:_MOST_FAILURES]:
-        lines.append(f"{group.count:,} failed with {group.fingerprint}")
-        lines.append(f"  {group.headline}")
+        where = f" ({group.separated_by})" if group.separated_by else ""
+        task = f" in {group.task}" if group.task else ""
+        lines.append(f"{group.count:,} failed{task}{where}: {group.type}: {(group.message.splitlines() or [''])[0]}")
     if len(state.failures) > _MOST_FAILURES:
         lines.append(f"and {len(state.failures) - _MOST_FAILURES} further kinds of failure")
     if state.failures:
-        lines.append(f"tracebacks: sciflow.open_results({state.path!r}).failures()")
+        lines.append(f"more: sciflow.open_results({state.path!r}).failures()")
     return "\n".join([*lines, *state.problems])
 
 

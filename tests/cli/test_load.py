@@ -144,7 +144,7 @@ def test_a_syntax_error_shows_the_place(script: Callable[..., str]) -> None:
 
 
 def test_a_mistake_that_sciflow_refuses_is_told_with_its_line(script: Callable[..., str]) -> None:
-    with pytest.raises(ScriptError, match=r"^study\.py, line 6: .*nan"):
+    with pytest.raises(ScriptError, match=r"^study\.py, line 6: .*NaN"):
         load(script(DEFINITION.replace("[1, 2]", "[1, float('nan')]")))
 
 
