@@ -245,12 +245,16 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     machinery = ("_",) if issubclass(kind, enum.Enum) else ("__", "_abc_")
     for name, member in sorted(vars(kind).items()):
         functions = list(_functions_of(member))
-        if functions:
-            # dataclasses and their like compile methods from the fields, which the syntax of the class shows
-            if not any(one.__code__.co_filename.startswith("<string>") for one in functions):
-                yield name, member
+        if functions and any(map(_is_written, functions)):
+            yield name, member
         elif not name.startswith(machinery) and not isinstance(member, _SLOT_DESCRIPTORS):
             yield name, member
+
+
+def _is_written(function: FunctionType) -> bool:
+    """Whether somebody wrote the function: dataclasses and their like make methods from the fields of a class."""
+    filename = function.__code__.co_filename
+    return not filename.startswith("<string>") and is_local_code(filename, function.__module__ or "")
 
 
 def _functions_of(member: object) -> Iterator[FunctionType]:

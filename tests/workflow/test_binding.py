@@ -384,3 +384,20 @@ def test_what_the_first_variant_does_not_settle_is_an_error_that_shows_what_was_
 
     for words in says:
         assert words in str(caught.value)
+
+
+def test_every_kind_of_source_is_plain_data_in_the_definition():
+    workflow = ExperimentalWorkflow("study")
+    workflow.add_task("raw", returns(1), outputs=["loss"])
+    workflow.add_task("last", lambda context, rate, raw, loss, epochs=1: None, "raw")
+    workflow.add_parameter_space({"rate": [1]})
+
+    tasks = workflow.validate().to_dict()["tasks"]
+
+    assert [one["source"]["from"] for one in tasks[1]["arguments"]] == [
+        "context",
+        "parameter",
+        "task",
+        "output",
+        "upstream",
+    ]
