@@ -120,7 +120,11 @@ class Rule:
         """The finished results for the distinct combinations of values, and for each row which."""
         columns = [table.columns[name] for name in self.names]
         first, codes = combinations(columns, table.n_rows)
-        values = [column.take(first).values().tolist() for column in columns]
+        arrays = [column.take(first).values() for column in columns]
+        quick = self._at_once(dict(zip(self.names, arrays, strict=True)), len(first), finish)
+        if quick is not None:
+            return quick, codes
+        values = [array.tolist() for array in arrays]
         results: list[Any] = []
         for place, row in enumerate(zip(*values, strict=True) if values else [()] * len(first)):
             try:
@@ -130,6 +134,15 @@ class Rule:
                 told = str(error) if isinstance(error, SpaceError) else f"{type(error).__name__}: {error}"
                 raise PredicateError(f"{self} failed on {variant!r}: {told}") from error
         return objects(results), codes
+
+    def _at_once(self, values: dict[str, Objects], n_rows: int, finish: Callable[[Any], Any]) -> Objects | None:
+        """The results of an expression; None if it fails somewhere, which going one by one finds out."""
+        if not isinstance(self.given, Expression):
+            return None
+        try:
+            return objects(map(finish, self.given.many(values, n_rows).tolist()))
+        except Exception:  # noqa: BLE001  raised again, with the variant's name, one by one
+            return None
 
     def _apply(self, values: dict[str, Any]) -> Any:
         if isinstance(self.given, Expression):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import keyword
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, TypeAlias, cast
@@ -54,6 +55,9 @@ def check_name(name: object) -> str:
             f"a parameter cannot be called {name!r}: values reach tasks as arguments of that name, "
             "so it has to be a Python identifier and not a keyword"
         )
+    written = unicodedata.normalize("NFKC", name)
+    if written != name:
+        raise SpaceError(f"a parameter cannot be called {name!r}: Python reads that name as {written!r}; call it so")
     if name in RESERVED_NAMES:
         raise SpaceError(
             f"a parameter cannot be called {name!r}: the dataset of results uses that name; "
