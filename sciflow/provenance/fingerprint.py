@@ -122,7 +122,7 @@ class _Reach:
         if isinstance(value, _STATEFUL) or " at 0x" in text:
             return [_name(kind), getattr(value, "__qualname__", "")]
         try:
-            return [_name(kind), canonical_text(value)]
+            return ["value", canonical_text(value)]
         except SpaceError:
             return [_name(kind), text]
 
@@ -244,10 +244,8 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
     """What a class body defines: functions, and values that are no machinery of Python's."""
     machinery = ("_",) if issubclass(kind, enum.Enum) else ("__", "_abc_")
     for name, member in sorted(vars(kind).items()):
-        functions = list(_functions_of(member))
-        if functions and any(map(_is_written, functions)):
-            yield name, member
-        elif not name.startswith(machinery) and not isinstance(member, _SLOT_DESCRIPTORS):
+        is_value = not name.startswith(machinery) and not isinstance(member, _SLOT_DESCRIPTORS)
+        if is_value or any(map(_is_written, _functions_of(member))):
             yield name, member
 
 
