@@ -132,6 +132,10 @@ class SweepDirectory:
         paths = [path for _, path in numbered(self.path / "definition", ".json")]
         return _read_json(paths[-1]) if paths else None
 
+    def newest_revision(self) -> int:
+        """The number of the newest revision, 0 when nothing was defined yet."""
+        return max((number for number, _ in numbered(self.path / "definition", ".json")), default=0)
+
     def add_definition(self, data: Mapping[str, Any]) -> int:
         """Append a revision and return its number; the newest one's when it says the same.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -48,11 +49,25 @@ class ProcessName:
         """The name as plain data."""
         return {"host": self.host, "pid": self.pid, "boot": self.boot, "start": self.start}
 
+    @property
+    def tag(self) -> str:
+        """The name as part of a file's name."""
+        return f"{self.host}-{self.pid}-{self.start}-{zlib.crc32(self.boot.encode()):08x}"
+
     def is_certainly_dead(self) -> bool:
         """Whether it ended; False when that cannot be known here, on another host say."""
         if (self.host, self.boot) != (socket.gethostname(), _boot()):
             return False
         return _start_of(self.pid) != self.start
+
+
+def is_tag_of_the_dead(tag: str) -> bool:
+    """Whether *tag* is of a process on this host that certainly ended."""
+    host, pid, start, boot = tag.rsplit("-", 3)
+    mine = _boot()
+    if host != socket.gethostname() or boot != f"{zlib.crc32(mine.encode()):08x}":
+        return False
+    return ProcessName(host, int(pid), mine, start).is_certainly_dead()
 
 
 def _boot() -> str:

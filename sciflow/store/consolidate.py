@@ -1,0 +1,112 @@
+"""``python -m sciflow.store.consolidate SWEEPDIR``: write ``results.h5`` in a process of its own.
+
+On a full disk the HDF5 library may end the process it runs in, so neither a driver nor a worker calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sciflow.errors import SciflowError, StoreError, StoreWriteError
+from sciflow.store.commits import RESULTS_NAME
+from sciflow.store.directory import SweepDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_CANNOT_WRITE = 3  # exit status; the reason is on standard error
+
+
+def consolidate(
+    directory: SweepDirectory,
+    *,
+    layout: Literal["auto", "dense", "flat"] = "auto",
+    all_arrays: bool = False,
+    timeout_s: float | None = None,
+) -> Path:
+    """Write ``results.h5`` in a child process, and return its path.
+
+    Parameters
+    ----------
+    layout
+        ``dense``: one dimension per parameter; ``flat``: one dimension ``variant``; ``auto``: dense if and
+        only if the space is a product of axes.
+    all_arrays
+        Include output arrays also when they are more than a gigabyte.
+    timeout_s
+        Give up after so many seconds.
+
+    Raises
+    ------
+    StoreWriteError
+        The file cannot be written; an older one stays as it is, and so does everything committed.
+    StoreError
+        The sweep cannot be read, or the time is over.
+    """
+    path = directory.path / RESULTS_NAME
+    command = [sys.executable, "-P", "-m", "sciflow.store.consolidate", str(directory.path), "--layout", layout]
+    if all_arrays:
+        command.append("--all-arrays")
+    # the child finds this sciflow, wherever it was imported from
+    root = str(Path(__file__).parents[2])
+    search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": search, "HDF5_USE_FILE_LOCKING": "FALSE"}
+    try:
+        done = subprocess.run(  # noqa: S603  our own module, no shell
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StoreError(f"writing {path} took more than {timeout_s} s and was stopped; try again later") from error
+    if done.returncode == 0:
+        return path
+    words = done.stderr.strip().splitlines()
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise StoreWriteError(
+            f"writing {path} ended with {name}, which the HDF5 library does when the disk is full; "
+            "what was committed is safe: free space and export again"
+        )
+    kind = StoreWriteError if done.returncode == _CANNOT_WRITE else StoreError
+    raise kind(words[-1] if words else f"writing {path} failed without a word")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0, or 3 when the file cannot be written, or 1."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sciflow.store.consolidate", description="Write results.h5 of a sweep."
+    )
+    parser.add_argument("directory", help="the sweep directory")
+    parser.add_argument("--layout", choices=["auto", "dense", "flat"], default="auto")
+    parser.add_argument("--all-arrays", action="store_true", help="also when arrays are more than a gigabyte")
+    given = parser.parse_args(arguments)
+    # only the child loads HDF5
+    from sciflow.store.results_file import write_results  # noqa: PLC0415
+
+    try:
+        write_results(SweepDirectory.open(given.directory), given.layout, all_arrays=given.all_arrays)
+    except StoreWriteError as error:
+        print(error, file=sys.stderr)  # noqa: T201  the parent reads it
+        return _CANNOT_WRITE
+    except SciflowError as error:
+        print(error, file=sys.stderr)  # noqa: T201  the parent reads it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # after a failed write the HDF5 library may crash while it is unloaded
+    os._exit(status)

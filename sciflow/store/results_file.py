@@ -1,0 +1,244 @@
+"""The consolidated dataset of a sweep: ``results.h5``, derived from the segments and replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from sciflow.store.assemble import assemble
+from sciflow.store.assembled import STATUS_MEANINGS, ArrayOutput, missing_value
+from sciflow.store.atomic import sync_directory, write_error
+from sciflow.store.commits import RESULTS_NAME, Commits, write_state
+from sciflow.store.netcdf import Blocks, NetcdfFile
+from sciflow.store.outputs import with_gaps
+from sciflow.store.process import ProcessName, is_tag_of_the_dead
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from sciflow.store.assembled import Assembled, Coordinate
+    from sciflow.store.directory import SweepDirectory
+
+MOST_ARRAY_BYTES: Final = 1 << 30
+"""More than this in arrays is consolidated only when asked for."""
+
+_MOST_METADATA_CHARACTERS = 8 << 20
+_MOST_MESSAGES = 1000
+
+
+def write_results(
+    directory: SweepDirectory,
+    layout: Literal["auto", "dense", "flat"] = "auto",
+    *,
+    all_arrays: bool = False,
+) -> Path:
+    """Write ``results.h5`` of all that is committed now, and return its path.
+
+    Call it in a process of its own (``python -m sciflow.store.consolidate``): on a full disk the HDF5
+    library may end the process.
+
+    Parameters
+    ----------
+    layout
+        As for `assemble`.
+    all_arrays
+        Include the arrays also when they are more than a gigabyte.
+
+    Raises
+    ------
+    StoreWriteError
+        The file cannot be written; an older one stays.
+    """
+    path = directory.path / RESULTS_NAME
+    remove_leftovers(directory)
+    snapshot = directory.snapshot()
+    assembled = assemble(directory, layout, snapshot)
+    temporary = directory.path / f".{RESULTS_NAME}.{ProcessName.of_this_process().tag}.tmp"
+    commits = Commits.of(directory, snapshot)
+    try:
+        with NetcdfFile(temporary) as file:
+            left_out = _Writer(file, assembled).write(all_arrays=all_arrays)
+            _describe(file, directory, assembled, commits, left_out)
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+            size = os.fstat(descriptor).st_size
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105  os.* calls are what fault tests count
+        sync_directory(directory.path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise write_error(path, error) from error
+    write_state(directory, commits, size, left_out)
+    return path
+
+
+def remove_leftovers(directory: SweepDirectory) -> None:
+    """Remove the unfinished files of consolidations on this host that died."""
+    for path in directory.path.glob(f".{RESULTS_NAME}.*.tmp"):
+        tag = path.name.removeprefix(f".{RESULTS_NAME}.").removesuffix(".tmp")
+        with contextlib.suppress(ValueError, OSError):
+            if is_tag_of_the_dead(tag):
+                path.unlink()
+
+
+def _describe(
+    file: NetcdfFile, directory: SweepDirectory, assembled: Assembled, commits: Commits, left_out: list[str]
+) -> None:
+    file.attribute("Conventions", "CF-1.11")
+    file.attribute("title", directory.workflow)
+    file.attribute("sciflow_format", 1)
+    file.attribute("sciflow_commits", commits.to_dict())
+    if left_out:
+        file.attribute("sciflow_left_out", left_out)
+    metadata: dict[str, Any] = {
+        "sweep": dict(directory.identity),
+        "definition": dict(assembled.definition),
+        "environments": directory.environments(),
+        "sessions": directory.sessions(),
+    }
+    text = json.dumps(metadata)
+    if len(text) > _MOST_METADATA_CHARACTERS and "space" in assembled.definition:
+        # a space of millions of listed points is in the coordinates anyway
+        metadata["definition"] = {**assembled.definition, "space": {"left_out": "see the coordinates"}}
+        text = json.dumps(metadata)
+    file.attribute("sciflow_metadata", text)
+
+
+class _Writer:
+    """Writes an assembled dataset into a netCDF file."""
+
+    def __init__(self, file: NetcdfFile, assembled: Assembled) -> None:
+        self._file, self._assembled = file, assembled
+        listed = assembled.layout == "flat" and assembled.coords
+        self._common = {"coordinates": " ".join(assembled.coords)} if listed else {}
+        self._taken = {*assembled.dims, *assembled.coords, *assembled.outputs}
+        self._dim_values: dict[str, Any] = {}
+
+    def write(self, *, all_arrays: bool) -> list[str]:
+        """Write everything, and return the names of the outputs that were left out."""
+        for dim, length in zip(self._assembled.dims, self._assembled.shape, strict=True):
+            self._file.dimension(dim, length)
+        for coordinate in self._assembled.coords.values():
+            self._write_coordinate(coordinate)
+        self._write_facts()
+        arrays: list[tuple[ArrayOutput, tuple[int, ...]]] = []
+        for output in self._assembled.outputs.values():
+            if isinstance(output, ArrayOutput):
+                arrays.append((output, output.extent()))
+            else:
+                self._put(output.name, output.values, output.attributes)
+        n_bytes = sum(self._assembled.n_cells * math.prod(extent) * output.dtype.itemsize for output, extent in arrays)
+        left_out: list[str] = []
+        for output, extent in arrays:
+            if output.dtype == object or (n_bytes > MOST_ARRAY_BYTES and not all_arrays):
+                left_out.append(output.name)
+            else:
+                self._write_array(output, extent)
+        return left_out
+
+    def _write_coordinate(self, coordinate: Coordinate) -> None:
+        attributes: dict[str, Any] = {} if coordinate.unit is None else {"units": coordinate.unit}
+        if coordinate.plain is not None:
+            # the labels are for people; here is what each stands for
+            attributes["values"] = json.dumps(dict(zip(coordinate.pool.tolist(), coordinate.plain, strict=True)))
+        if coordinate.codes is None:
+            self._file.axis(coordinate.name, coordinate.pool, attributes)
+        elif coordinate.pool.dtype.kind in "OUS":
+            self._file.coded(coordinate.name, self._assembled.dims, coordinate, attributes)
+        else:
+            self._file.variable(coordinate.name, self._assembled.dims, coordinate.values, attributes)
+
+    def _write_facts(self) -> None:
+        assembled = self._assembled
+        meanings = {
+            "flag_values": np.arange(len(STATUS_MEANINGS), dtype=np.uint8),
+            "flag_meanings": " ".join(STATUS_MEANINGS),
+        }
+        self._put("status", assembled.status, meanings)
+        self._put("attempt", assembled.attempt, {})
+        self._put("runtime_s", assembled.runtime_s, {"units": "s", "long_name": "wall time"})
+        messages: list[Any] = list(assembled.messages)
+        failure = assembled.failure
+        if len(messages) > _MOST_MESSAGES:
+            messages = [*messages[:_MOST_MESSAGES], {"message": "one of many others, which the segments hold"}]
+            failure = np.minimum(failure, len(messages))
+        self._put("failure", failure, {"long_name": "0, or the number of the message", "messages": messages})
+
+    def _write_array(self, output: ArrayOutput, extent: tuple[int, ...]) -> None:
+        dims = (*self._assembled.dims, *self._inner_dims(output, extent))
+        name, attributes = _file_name(output.name), self._attributes(output.name, output.attributes)
+        if output.shape is not None:
+
+            def gather(start: int, stop: int) -> NDArray[Any]:
+                return output.gather(np.arange(start, stop))
+
+            self._file.streamed(name, dims, Blocks(output.dtype, extent, gather), attributes)
+            return
+        padding = _Padding(output, extent, self._assembled.n_cells)
+        self._file.streamed(name, dims, Blocks(padding.dtype, extent, padding.read), attributes)
+        sizes = padding.sizes.reshape(*self._assembled.shape, len(extent))
+        about = {"long_name": f"the shape of each {output.name}, -1 where there is none", **self._common}
+        rank = f"{name}_rank"
+        self._file.dimension(rank, len(extent))
+        self._file.variable(f"{name}_size", (*self._assembled.dims, rank), sizes, about)
+
+    def _inner_dims(self, output: ArrayOutput, extent: tuple[int, ...]) -> list[str]:
+        """The names of the output's own dimensions; other ones where a name already means something else."""
+        dims: list[str] = []
+        for dim, length in zip(output.dims, extent, strict=True):
+            values = output.coords.get(dim)
+            name = _file_name(dim)
+            while (
+                name in self._taken
+                or name in dims
+                or self._file.length(name) not in {None, length}
+                or self._dim_values.get(name, values) != values
+            ):
+                name = f"{_file_name(output.name)}_{name}"
+            if self._file.length(name) is None:
+                self._file.dimension(name, length)
+                self._dim_values[name] = values
+                if values is not None:
+                    self._file.axis(name, np.array(values), {})
+            dims.append(name)
+        return dims
+
+    def _put(self, name: str, values: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+        self._file.variable(_file_name(name), self._assembled.dims, values, self._attributes(name, attributes))
+
+    def _attributes(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        original = {"long_name": name} if name != _file_name(name) else {}
+        return {**original, **attributes, **self._common}
+
+
+class _Padding:
+    """Arrays of different shapes in one that holds them all, filled up with NaN; *sizes* says how large each is."""
+
+    def __init__(self, output: ArrayOutput, extent: tuple[int, ...], n_cells: int) -> None:
+        self._output, self._extent = output, extent
+        self.dtype = with_gaps(output.dtype)
+        self.sizes = np.full((n_cells, len(extent)), -1, dtype=np.int32)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        padded = np.full((stop - start, *self._extent), missing_value(self.dtype), dtype=self.dtype)
+        for place, array in enumerate(self._output.gather(np.arange(start, stop))):
+            if array is not None:
+                shape = (*(1 for _ in range(len(self._extent) - array.ndim)), *array.shape)
+                padded[(place, *map(slice, shape))] = array.reshape(shape)
+                self.sizes[start + place] = shape
+        return padded
+
+
+def _file_name(name: str) -> str:
+    """The name in the file, where a slash would make a group."""
+    return name.replace("/", "_")
