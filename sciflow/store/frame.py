@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FRAME_MAGIC: Final = b"\xf5sciFRM\n"
 FRAME_VERSION: Final = 1
-PREFIX: Final = struct.Struct("<8sHHIQII")  # magic, version, 0, header and body bytes, header crc, 0
+PREFIX: Final = struct.Struct("<8sHHIQIII")  # magic, version, 0, header and body bytes, header crc, 0, 0
 PREFIX_CRC: Final = struct.Struct("<I")
 PREFIX_BYTES: Final = PREFIX.size + PREFIX_CRC.size
 
@@ -69,7 +69,7 @@ class Frame:
         facts = {**self.header, "n": self.n, "sizes": sizes, "checksums": checksums}
         header = f"{_json(facts)}\n{_json(schema)}\n".encode()
         n_body = sum(map(sum, sizes))
-        prefix = PREFIX.pack(FRAME_MAGIC, FRAME_VERSION, 0, len(header), n_body, zlib.crc32(header), 0)
+        prefix = PREFIX.pack(FRAME_MAGIC, FRAME_VERSION, 0, len(header), n_body, zlib.crc32(header), 0, 0)
         return [prefix + PREFIX_CRC.pack(zlib.crc32(prefix)) + header, *buffers]
 
 
@@ -99,7 +99,7 @@ def parse_prefix(data: Bytes, path: Path) -> Prefix | None:
         return None
     packed = data[: PREFIX.size]
     (checksum,) = PREFIX_CRC.unpack(data[PREFIX.size : PREFIX_BYTES])
-    magic, version, _, n_header, n_body, header_checksum, _ = PREFIX.unpack(packed)
+    magic, version, _, n_header, n_body, header_checksum, _, _ = PREFIX.unpack(packed)
     if magic != FRAME_MAGIC or zlib.crc32(packed) != checksum:
         return None
     if version > FRAME_VERSION:
