@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sciflow.planning.plan import Progress
 from sciflow.planning.rows import RowSet
+from sciflow.space.rule import Rule
 from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
 from sciflow.store.column import FAILURE, ROW, Category
@@ -125,12 +126,10 @@ def _union(intervals: list[tuple[int, int]]) -> RowSet:
 
 def rows_where(space: Space, query: str) -> RowSet:
     """Rows of *space* for which the query holds."""
-    from sciflow.space import Expression  # noqa: PLC0415  only `only=` needs it
-
-    expression: Any = Expression(query)
+    rule = Rule(query, space.names, "only")
     found: list[NDArray[np.int64]] = []
     step = 1 << 16
     for start in range(0, space.n_variants, step):
         rows = np.arange(start, min(start + step, space.n_variants))
-        found.append(rows[np.asarray(expression.mask(space.take(rows)))])
+        found.append(rows[rule.mask(space.take(rows))])
     return RowSet.from_rows(np.concatenate(found)) if found else RowSet.empty()
