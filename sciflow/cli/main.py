@@ -28,8 +28,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except SciflowError as error:
             raise CleanError(str(error)) from error
-        except KeyboardInterrupt as stop:
-            raise CleanError("stopped; what is finished is kept, and the same command goes on from there") from stop
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(1) from None  # the engine has said what is kept and how to go on
         except click.UsageError:
             raise
         except click.ClickException as error:
