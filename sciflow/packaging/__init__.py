@@ -1,0 +1,1 @@
+"""A sweep as one file that others can check and read."""
