@@ -25,7 +25,7 @@ from sciflow.events import Event, EventName
 from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import capture_environment
 from sciflow.running.failure import Failure
-from sciflow.store.consolidate import is_consolidated
+from sciflow.store.commits import is_consolidated
 from sciflow.store.lease import Session
 
 if TYPE_CHECKING:

@@ -99,7 +99,8 @@ class Lines:
         elapsed = max(self._clock() - self._started, 1e-9)
         rate = (self._settled - self._before) / elapsed
         failed = f", {self._n_failed:,} failed" if self._n_failed else ""
-        left = f", about {render_seconds((self._total - self._settled) / rate)} left" if rate else ""
+        n_left = self._total - self._settled
+        left = f", about {render_seconds(n_left / rate)} left" if rate and n_left else ""
         return f"{self._name}: {self._settled:,} of {self._total:,} variants{failed}, {rate:.3g} variants/s{left}"
 
     def say(self, text: str) -> None:

@@ -11,6 +11,7 @@ from sciflow.running.context import TaskContext
 from sciflow.running.failure import TaskFailedError
 from sciflow.space.variant import ABSENT, Variant, schema_of
 from sciflow.workflow.binding import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
+from sciflow.workflow.resolve import settle_upstream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,7 @@ _SKIP = object()  # an optional argument whose parameter this variant does not h
 class VariantRunner:
     """Calls the tasks of one workflow for one variant after another.
 
-    Late decisions (which key of a mapping an argument takes) are made on the first variant and kept.
+    What is decided late (which key of a mapping an argument takes) is decided on the first variant, and kept.
 
     Parameters
     ----------
@@ -44,7 +45,6 @@ class VariantRunner:
         self._position = {parameter.name: k for k, parameter in enumerate(parameters)}
         self._n = len(parameters)
         self._task_position = {step.task.name: self._n + k for k, step in enumerate(definition.steps)}
-        self._decided: dict[tuple[str, str], FromTask | FromOutput | object] = {}
         self._calls = [self._compile(step) for step in definition.steps]
         recorded = [step for step in definition.steps if step.sink or step.task.outputs]
         self._recorded = [(step, self._task_position[step.task.name]) for step in recorded]
@@ -110,6 +110,8 @@ class VariantRunner:
 
     def _compile(self, step: Step) -> Callable[[Values, int], Any]:
         """Turn the arguments of a step into one call on the slots."""
+        if any(isinstance(argument.source, FromUpstream) for argument in step.arguments):
+            return self._compile_late(step)
         function: Callable[..., Any] = step.task.function
         plain = [self._plain_slot(argument) for argument in step.arguments]
         slots_only = [slot for slot in plain if slot is not None]
@@ -142,6 +144,18 @@ class VariantRunner:
 
         return call
 
+    def _compile_late(self, step: Step) -> Callable[[Values, int], Any]:
+        """Decide on the first variant what each argument takes of what the dependencies returned."""
+        settled: list[Callable[[Values, int], Any]] = []
+
+        def call(slots: Values, attempt: int) -> Any:
+            if not settled:
+                returned = {task: slots[self._task_position[task]] for task in step.task.depends_on}
+                settled.append(self._compile(settle_upstream(step, returned)))
+            return settled[0](slots, attempt)
+
+        return call
+
     def _plain_slot(self, argument: Argument) -> int | None:
         """Position of the slot an argument copies, or None when it takes more than copying."""
         match argument.source:
@@ -165,47 +179,8 @@ class VariantRunner:
                 return lambda slots, _: _pick(slots[at], output, task, step.task.name, argument.name)
             case FromContext():
                 return lambda _, context: context
-            case FromUpstream() as source:
-                return lambda slots, _: self._upstream(slots, step, argument, source)
-
-    def _upstream(self, slots: Values, step: Step, argument: Argument, source: FromUpstream) -> Any:
-        """Take a key of a mapping that a dependency returned, else the whole value of the one left over."""
-        key = (step.task.name, argument.name)
-        decided = self._decided.get(key)
-        if decided is None:
-            decided = self._decided[key] = self._decide(slots, step, argument, source)
-        if decided is _SKIP:
-            return _SKIP
-        assert isinstance(decided, FromTask | FromOutput)
-        at = self._task_position[decided.task]
-        if isinstance(decided, FromTask):
-            return slots[at]
-        return _pick(slots[at], decided.output, decided.task, step.task.name, argument.name)
-
-    def _decide(
-        self, slots: Values, step: Step, argument: Argument, source: FromUpstream
-    ) -> FromTask | FromOutput | object:
-        values = {task: slots[self._task_position[task]] for task in source.tasks}
-        holders = [task for task, value in values.items() if isinstance(value, Mapping) and argument.name in value]
-        if len(holders) == 1:
-            return FromOutput(holders[0], argument.name)
-        if len(holders) > 1:
-            raise BindingError(
-                f"argument {argument.name!r} of task {step.task.name!r} is a key of what {' and '.join(holders)} "
-                f"return; say which with arguments={{{argument.name!r}: '{holders[0]}.{argument.name}'}}"
-            )
-        if source.whole is not None:
-            return FromTask(source.whole)
-        if source.optional:
-            return _SKIP
-        returned = {
-            task: sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
-            for task, value in values.items()
-        }
-        raise BindingError(
-            f"nothing provides argument {argument.name!r} of task {step.task.name!r}: parameters "
-            f"{list(self._position)}, and its dependencies returned {returned}"
-        )
+            case FromUpstream():
+                raise AssertionError("late arguments are settled before they are read")
 
     def _context(self, step: Step, slots: Values, attempt: int) -> TaskContext:
         row = slots[: self._n]
