@@ -79,7 +79,7 @@ def _inner_dims(output: ArrayOutput, taken: Mapping[str, Any]) -> tuple[tuple[st
         if any(_contradicts(entry, dim, length, output.coords.get(dim)) for entry in taken.items())
     }
     names = {dim: f"{output.name}_{dim}" if dim in clashes else dim for dim in output.dims}
-    labels = {names[dim]: (names[dim], np.asarray(values)) for dim, values in output.coords.items() if dim in names}
+    labels = {names[dim]: ((names[dim],), np.asarray(values)) for dim, values in output.coords.items() if dim in names}
     return tuple(names.values()), labels
 
 
@@ -87,7 +87,7 @@ def _contradicts(entry: tuple[str, Any], dim: str, length: int, labels: object) 
     name, (dims, values, *_) = entry
     if dim not in dims:
         return name == dim
-    if np.shape(values)[tuple(dims).index(dim)] != length:
+    if np.shape(values)[dims.index(dim)] != length:
         return True
     return name == dim and (labels is None or not np.array_equal(values, np.asarray(labels)))
 
@@ -103,15 +103,24 @@ class LazyArrays:
         ragged_numbers = output.shape is None and output.dtype.kind in "biu"
         self.dtype: np.dtype[Any] = np.dtype(np.float64) if ragged_numbers else output.dtype
 
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+    def __getitem__(self, key: tuple[int | slice | None, ...]) -> NDArray[Any]:
+        """A part of the whole; dask merges what users slice into the key, numbers and new axes too."""
+        parts = [part for part in key if part is not None]
+        parts += [slice(None)] * (self.ndim - len(parts))
+        spans = [
+            range(length)[part] if isinstance(part, slice) else (range(length)[part],)
+            for length, part in zip(self.shape, parts, strict=True)
+        ]
         n_outer = len(self._outer)
-        outer = [range(length)[part] for length, part in zip(self._outer, key[:n_outer], strict=True)]
-        shape = tuple(map(len, outer))
+        outer, inner = spans[:n_outer], spans[n_outer:]
         cells = np.ravel_multi_index(np.ix_(*outer), self._outer).ravel().astype(np.int64)
         arrays = self._output.gather(cells)
         if self._output.shape is None:
             arrays = self._padded(arrays)
-        return arrays.reshape(*shape, *self._inner)[(*(slice(None) for _ in shape), *key[n_outer:])]
+        part = arrays[np.ix_(range(len(cells)), *inner)].reshape(tuple(map(len, spans)))
+        # numbers take their axis away, None puts one in
+        axes = iter(parts + [slice(None)] * (len(key) - len(parts)))
+        return part[tuple(None if one is None else 0 if isinstance(next(axes), int) else slice(None) for one in key)]
 
     def _padded(self, arrays: NDArray[Any]) -> NDArray[Any]:
         """Arrays of differing shapes in one, NaN (or an empty text) where an array has nothing."""
@@ -135,7 +144,7 @@ def lazy_array(output: ArrayOutput, outer: tuple[int, ...]) -> Any:
     meta = np.empty((0,) * arrays.ndim, dtype=arrays.dtype)
     # name=False: a name at random, for hashing the content would read it
     from_array: Any = da.from_array  # its annotation leaves out most forms of chunks
-    return from_array(arrays, chunks=chunks, name=False, asarray=False, meta=meta)
+    return from_array(arrays, chunks=chunks, name=False, asarray=False, fancy=False, meta=meta)
 
 
 def _outer_chunks(shape: tuple[int, ...], n_cells: int) -> tuple[int, ...]:

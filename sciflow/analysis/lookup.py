@@ -46,10 +46,13 @@ def rows_of(variants: Variants, wanted: Mapping[str, object] | str) -> NDArray[n
         raise ResultsError(f"no variant of this sweep has {wanted}")
     groups = group(table.take(rows), [REPLICATE])
     if len(groups.first) > 1:
-        free = [known.name for known in table.parameters if _varies(table.columns[known.name].codes[rows])]
-        raise ResultsError(
-            f"{len(groups.first):,} variants have {wanted}; they differ in {', '.join(free)}: say which you mean"
-        )
+        free = [
+            known.name
+            for known in table.parameters
+            if known.name != REPLICATE and not known.derived and _varies(table.columns[known.name].codes[rows])
+        ]
+        have = f"have {wanted}" if wanted else "are in this sweep"
+        raise ResultsError(f"{len(rows):,} variants {have}; they differ in {', '.join(free)}: say which you mean")
     return rows
 
 

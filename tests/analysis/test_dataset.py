@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+from sciflow.analysis.dataset import _inner_dims
+from sciflow.errors import ResultsError
+from sciflow.running.failure import Failure
+from sciflow.space import Axis, Grid, Points, Zip
+from sciflow.testing.sweeps import train
+
+
+def test_a_product_of_axes_has_one_dimension_per_parameter(results) -> None:
+    assert dict(results.dataset.sizes) == {"learning_rate": 3, "layers": 3, "replicate": 2, "loss_curve_dim_0": 4}
+    assert results.dataset.learning_rate.values.tolist() == [0.001, 0.01, 0.1]
+
+
+def test_values_stand_where_their_labels_say(results) -> None:
+    dataset = results.dataset
+    for place in np.ndindex(3, 3, 2):
+        cell = dataset.isel(dict(zip(("learning_rate", "layers", "replicate"), place, strict=True)))
+        parameters = {name: cell[name].item() for name in ("learning_rate", "layers", "replicate")}
+        if cell.status.item() == "done":
+            expected = train(**parameters)
+            assert cell.energy.item() == expected["energy"]
+            assert cell.accuracy.item() == expected["accuracy"] or math.isnan(expected["accuracy"])
+            assert cell.loss_curve.values.tolist() == expected["loss_curve"].tolist()
+        else:
+            assert math.isnan(cell.energy.item())
+
+
+def test_status_is_told_in_words_and_is_not_nan(results) -> None:
+    values, counts = np.unique(results.dataset.status.values, return_counts=True)
+
+    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {"done": 14, "failed": 3, "missing": 1}
+    nan = results.dataset.accuracy.sel(learning_rate=0.1, layers=1, replicate=1)
+    assert math.isnan(nan.item())
+    assert results.dataset.status.sel(learning_rate=0.1, layers=1, replicate=1).item() == "done"
+
+
+def test_facts_of_each_variant_are_variables_too(results) -> None:
+    failed = results.dataset.sel(learning_rate=0.1, layers=3, replicate=0)
+    missing = results.dataset.sel(learning_rate=0.001, layers=1, replicate=1)
+
+    assert failed.failure.item() == "train: FloatingPointError: the loss is not finite"
+    assert (failed.attempt.item(), missing.attempt.item()) == (1, 0)
+    assert failed.runtime_s.item() == 0.25
+    assert math.isnan(missing.runtime_s.item())
+    assert missing.failure.item() == ""
+
+
+def test_whole_numbers_and_bools_with_gaps_become_floats_and_without_keep_their_type(recorded) -> None:
+    def outcome(variant):
+        outputs = {"n": variant["a"], "ok": variant["a"] > 1, "label": str(variant["a"])}
+        return None if variant["b"] == 2 and variant["a"] == 2 else outputs
+
+    gaps = recorded({"a": [1, 2], "b": [1, 2]}, outcome, name="gaps").dataset
+    full = recorded({"a": [1, 2], "b": [1]}, outcome, name="full").dataset
+
+    assert (gaps.n.dtype, gaps.ok.dtype) == (np.float64, np.float64)
+    assert (full.n.dtype, full.ok.dtype) == (np.int64, np.bool_)
+    assert full.label.dtype.kind == "U"
+
+
+def test_units_of_parameters_and_outputs_are_attributes(results) -> None:
+    dataset = results.dataset
+
+    assert dataset.learning_rate.attrs["units"] == "1/s"
+    assert dataset.energy.attrs["units"] == "J"
+    assert dataset.runtime_s.attrs["units"] == "s"
+
+
+def test_both_layouts_can_be_asked_for(results) -> None:
+    flat = results.to_dataset("flat")
+
+    assert dict(flat.sizes) == {"variant": 18, "loss_curve_dim_0": 4}
+    assert results.to_dataset("dense") is results.dataset
+    assert np.array_equal(flat.accuracy.values, results.dataset.accuracy.values.ravel(), equal_nan=True)
+    assert flat.variant.values[0] == results.to_dataframe().index[0]
+    with pytest.raises(ResultsError, match="'dense' or 'flat'"):
+        results.to_dataset("long")
+
+
+def test_variants_that_share_no_grid_lie_along_one_dimension(recorded) -> None:
+    results = recorded(Zip(a=[1, 2, 3], b=["x", "y", "z"]), lambda v: {"y": v["a"] * 2.0})
+
+    assert dict(results.dataset.sizes) == {"variant": 3}
+    assert results.dataset.b.values.tolist() == ["x", "y", "z"]
+    assert results.dataset.y.values.tolist() == [2.0, 4.0, 6.0]
+
+
+def test_a_parameter_that_some_variants_lack_is_nan_or_empty_there(recorded) -> None:
+    space = Grid(opt=["sgd"], momentum=[0.1, 0.9]) | Grid(opt=["adam"], beta=[1, 2], name=["p"])
+    results = recorded(space, lambda _: {"y": 1.0})
+    table = results.to_dataframe()
+
+    assert np.isnan(results.dataset.momentum.values).tolist() == [False, False, True, True]
+    assert table.momentum.isna().tolist() == [False, False, True, True]
+    assert table.beta.isna().tolist() == [True, True, False, False]
+    assert table.name.isna().tolist() == [True, True, False, False]
+
+
+def test_arrays_are_read_when_they_are_computed(results) -> None:
+    curve = results.dataset.loss_curve
+
+    assert isinstance(curve.data, da.Array)
+    assert results.dataset.loss_curve.sel(learning_rate=0.01, layers=2, replicate=1, loss_curve_dim_0=3).values == 2.03
+    assert np.isnan(curve.sel(learning_rate=0.1, layers=3).values).all()
+
+
+def test_any_part_of_a_lazy_array_is_the_part_of_the_whole(recorded) -> None:
+    space = {"a": list(range(5)), "b": list(range(4))}
+    results = recorded(space, lambda v: {"field": np.arange(6.0).reshape(2, 3) + 100 * v["a"] + 10 * v["b"]})
+    field = results.dataset.field
+    whole = field.values
+
+    for key in [(slice(1, 3), 2, slice(None), 1), (4, slice(None, None, 2), 0, slice(1, 3)), (0, 0, 0, 0)]:
+        assert np.array_equal(field[key].values, whole[key])
+    assert whole[3, 2].tolist() == (np.arange(6.0).reshape(2, 3) + 320).tolist()
+
+
+def test_arrays_of_different_shapes_are_filled_up_with_nan(recorded) -> None:
+    def outcome(variant):
+        return None if variant["n"] == 2 else {"spectrum": np.arange(variant["n"], dtype=np.int64)}
+
+    spectrum = recorded({"n": [1, 2, 3]}, outcome).dataset.spectrum.values
+
+    assert spectrum.dtype == np.float64
+    assert np.array_equal(spectrum, [[0, np.nan, np.nan], [np.nan] * 3, [0, 1, 2]], equal_nan=True)
+
+
+def test_large_arrays_are_cut_into_pieces_of_some_variants(recorded) -> None:
+    results = recorded({"a": [1, 2, 3]}, lambda v: {"big": np.full((2048, 2048), float(v["a"]))})
+
+    assert results.dataset.big.chunks[0] == (2, 1)
+    assert results.dataset.big[2, 5, 5].compute().item() == 3.0
+
+
+def test_inner_dimensions_of_one_name_and_other_labels_are_kept_apart() -> None:
+    @dataclass
+    class Output:
+        name: str
+        dims: tuple[str, ...]
+        shape: tuple[int, ...]
+        coords: dict
+
+        def extent(self):
+            return self.shape
+
+    taken = {
+        "a": (("variant",), np.zeros(3), {}),
+        "first": (("variant", "time"), np.zeros((3, 5)), {}),
+        "time": (("time",), np.arange(5)),
+    }
+
+    assert _inner_dims(Output("same", ("time",), (5,), {"time": [0, 1, 2, 3, 4]}), taken)[0] == ("time",)
+    assert _inner_dims(Output("longer", ("time",), (9,), {}), taken)[0] == ("longer_time",)
+    names, labels = _inner_dims(Output("other", ("time",), (5,), {"time": [5, 6, 7, 8, 9]}), taken)
+    assert names == ("other_time",)
+    assert labels["other_time"][1].tolist() == [5, 6, 7, 8, 9]
+    assert _inner_dims(Output("odd", ("a",), (3,), {}), taken)[0] == ("odd_a",)
+
+
+def test_a_sweep_without_results_has_a_dataset_in_which_all_is_missing(recorded) -> None:
+    results = recorded({"a": [1, 2]}, lambda _: None)
+
+    assert results.dataset.status.values.tolist() == ["missing", "missing"]
+    assert results.status() == {"done": 0, "failed": 0, "missing": 2}
+
+
+def test_values_of_any_kind_label_the_variants(recorded) -> None:
+    import datetime as dt
+
+    space = Points([{"x": (1, 2), "day": dt.date(2024, 1, 2)}, {"x": None, "day": dt.date(2024, 1, 3)}])
+    results = recorded(space, lambda v: {"y": 1.0 if v["x"] is None else 2.0})
+
+    assert isinstance(results.dataset, xr.Dataset)
+    assert results.get_metric({"x": [1, 2]}, "y") == 2.0
+    assert results.find_optimal_parameters("y", maximize=False)["x"] is None
+    assert results.find_optimal_parameters("y")["day"] == dt.date(2024, 1, 2)
+
+
+def test_a_sweep_whose_space_was_a_function_shows_what_is_recorded(recorded) -> None:
+    space = (Axis("a", [1, 2, 3], default=1) * Axis("b", [1, 2], unit="m")).where(lambda a, b: a != b)
+    space = space.derive(c=lambda a, b: a + b)
+
+    def outcome(variant):
+        if variant["a"] == 3:
+            return Failure.of(ValueError("no"), "work") if variant["b"] == 1 else None
+        return {"y": float(variant["c"])}
+
+    results = recorded(space, outcome)
+    table = results.to_dataframe()
+
+    assert results.status() == {"done": 2, "failed": 1, "missing": 0}
+    assert table.c.tolist() == [3, 3, 4]
+    assert results.dataset.b.attrs == {}
+    best = results.find_optimal_parameters("y", where="b == 1")
+    assert best == {"a": 2, "b": 1}
+    assert best.id == table.query("a == 2").index[0]
+    assert results.get_metric({"b": 2}, "y") == 3.0
