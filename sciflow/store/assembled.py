@@ -128,7 +128,7 @@ class ArrayOutput:
             values, valid = _read_rows(frame, self.name, rows, reader)
             if valid is None:
                 result[places] = values
-            else:
+            elif valid.any():
                 result[places[valid]] = values[valid]
         return result
 
