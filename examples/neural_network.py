@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 EPOCHS = 20
 BATCH_SIZE = 32
@@ -89,20 +90,17 @@ def train_function(  # noqa: PLR0917  # a task names the parameters that it uses
     rng = context.rng
     images, labels = data["train_images"], data["train_labels"]
     layers = initial_layers([images.shape[1], *[neurons_per_layer] * hidden_layers, N_CLASSES], rng)
-    velocities = [tuple(np.zeros_like(array) for array in layer) for layer in layers]
-    for _ in range(EPOCHS):
-        order = rng.permutation(len(labels))
-        # the last, incomplete batch is left out: every step averages over as many images
-        for start in range(0, len(order) - BATCH_SIZE + 1, BATCH_SIZE):
-            batch = order[start : start + BATCH_SIZE]
-            masks = dropout_masks(hidden_layers, (BATCH_SIZE, neurons_per_layer), dropout_rate, rng)
-            _, gradients = loss_and_gradients(layers, images[batch], labels[batch], masks)
-            step = learning_rate * clipping_factor(gradients)
-            for layer, velocity, gradient in zip(layers, velocities, gradients, strict=True):
-                for array, speed, slope in zip(layer, velocity, gradient, strict=True):
-                    speed *= MOMENTUM  # noqa: PLW2901  # in place is meant: these arrays are the optimiser's state
-                    speed -= step * slope  # noqa: PLW2901  # same
-                    array += speed  # noqa: PLW2901  # same
+    velocities = [(np.zeros_like(weights), np.zeros_like(bias)) for weights, bias in layers]
+    # products this small gain nothing from a second thread, and on a busy machine lose much by waiting for it
+    with threadpool_limits(limits=1):
+        for _ in range(EPOCHS):
+            order = rng.permutation(len(labels))
+            # the last, incomplete batch is left out: every step averages over as many images
+            for start in range(0, len(order) - BATCH_SIZE + 1, BATCH_SIZE):
+                batch = order[start : start + BATCH_SIZE]
+                masks = dropout_masks(hidden_layers, (BATCH_SIZE, neurons_per_layer), dropout_rate, rng)
+                _, gradients = loss_and_gradients(layers, images[batch], labels[batch], masks)
+                descend(layers, velocities, gradients, learning_rate)
     return Model(
         layers=layers,
         validation_images=data["validation_images"],
@@ -178,6 +176,16 @@ def loss_and_gradients(
             # a unit that ReLU or dropout silenced passes nothing back
             delta = (delta @ layers[number][0].T) * masks[number - 1] * (inputs[number] > 0)
     return loss, gradients[::-1]
+
+
+def descend(layers: list[Layer], velocities: list[Layer], gradients: list[Layer], learning_rate: float) -> None:
+    """One step with momentum, in place: both `layers` and `velocities` change."""
+    step = learning_rate * clipping_factor(gradients)
+    for layer, velocity, gradient in zip(layers, velocities, gradients, strict=True):
+        for array, speed, slope in zip(layer, velocity, gradient, strict=True):
+            np.multiply(speed, MOMENTUM, out=speed)
+            np.subtract(speed, step * slope, out=speed)
+            np.add(array, speed, out=array)
 
 
 def clipping_factor(gradients: list[Layer]) -> float:
