@@ -53,7 +53,7 @@ ONE_VALUE = [
     (np.array([1, 2]), np.array([1.0, 2.0]), np.array([1, 2], dtype=object), np.array([1, 2], dtype=">i2")),
     (np.array([[1, 2]]), np.array([[1.0, 2.0]])),
     (dt.datetime(2024, 1, 1, 12, tzinfo=UTC), dt.datetime(2024, 1, 1, 13, tzinfo=dt.timezone(dt.timedelta(hours=1)))),
-    (dt.datetime(2024, 1, 1), np.datetime64("2024-01-01T00:00"), np.datetime64("2024-01-01", "ns")),
+    (dt.datetime.fromisoformat("2024-01-01"), np.datetime64("2024-01-01T00:00"), np.datetime64("2024-01-01", "ns")),
     (dt.date(2024, 1, 1), np.datetime64("2024-01-01"), np.datetime64("2024")),
     (Named("relu", 1), Named("relu", 2)),
     (None,),
@@ -209,6 +209,15 @@ def test_a_named_value_carries_its_object_to_the_task_and_its_name_to_the_files(
     assert named != "relu"
     with pytest.raises(SpaceError, match="not empty"):
         Named("")
+
+
+@pytest.mark.parametrize("value", [2**9000, -(2**9000), np.array([1, "x", None], dtype=object), np.float32([0.5])])
+def test_long_integers_and_arrays_of_any_dtype_survive_plain_data(value):
+    back = from_plain(json.loads(json.dumps(plain(value))))
+
+    assert canonical_text(back) == canonical_text(value)
+    if isinstance(value, np.ndarray):
+        assert (back.dtype, back.shape, back.tolist()) == (value.dtype, value.shape, value.tolist())
 
 
 def test_a_tag_of_a_newer_release_is_refused():

@@ -14,6 +14,7 @@ from sciflow.canonical import identity_key, normalize, plain
 from sciflow.errors import SpaceError
 from sciflow.space.algebra import Space
 from sciflow.space.page import short_list, short_text
+from sciflow.space.rowindex import factorized
 from sciflow.space.table import Codes, Column, Objects, Rows, Table, objects
 from sciflow.space.variant import NO_DEFAULT, Parameter, Schema, Variant, check_name
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _PLAIN_TYPES = frozenset({int, float, str})  # equal in Python exactly if one value
 _MOST_KEYS = 10**6
+_LISTED_RANGE = 10**4  # longer ranges stay ranges
 
 
 def listed_values(name: str, values: object) -> list[Any] | range:
@@ -95,6 +97,8 @@ class Axis(Space):
             default = normalize(default, name=name)
         self._parameter = Parameter(name, unit, default)
         listed = listed_values(name, values)
+        if isinstance(listed, range) and range_size(listed) <= _LISTED_RANGE:
+            listed = list(listed)
         self._range = listed if isinstance(listed, range) else None
         if not listed:
             raise SpaceError(f"parameter {name!r} has no values; give at least one, or leave the parameter out")
@@ -132,7 +136,7 @@ class Axis(Space):
         """The number of values."""
         if self._range is None:
             return len(self._pool)
-        return max(0, -((self._range.start - self._range.stop) // self._range.step))
+        return range_size(self._range)
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -151,9 +155,8 @@ class Axis(Space):
         """The values at these positions."""
         if self._range is None:
             return Column(self._pool, rows)
-        used, codes = np.unique(rows, return_inverse=True)
-        values = self._range
-        return Column(objects([values[position] for position in used.tolist()]), codes.astype(np.int64, copy=False))
+        used, codes = factorized(rows)
+        return Column(objects(map(self._range.__getitem__, used.tolist())), codes)
 
     def row(self, position: int) -> Variant:
         """The variant of the value at a position."""
@@ -210,6 +213,26 @@ class Axis(Space):
         shown = ", ".join(map(short_text, itertools.islice(self.values, 4)))
         more = f", … {self.n_variants - 4:,} more" if self.n_variants > 4 else ""
         return f"<Axis {self.name}: {shown}{more}>"
+
+
+def range_size(rows: range) -> int:
+    """``len(rows)``, also where that is more than ``len()`` can say."""
+    return max(0, -((rows.start - rows.stop) // rows.step))
+
+
+def axis_named(name: object, values: Any) -> Axis:
+    """*values* as an axis of that name; an axis is itself.
+
+    Raises
+    ------
+    SpaceError
+        If it is an axis of another name.
+    """
+    if not isinstance(values, Axis):
+        return Axis(check_name(name), values)
+    if values.name != name:
+        raise SpaceError(f"the axis {values.name!r} was given under the name {name!r}; give it under its own")
+    return values
 
 
 def parameter_data(parameter: Parameter) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sciflow.errors import SpaceError
 from sciflow.space.algebra import INT64_ROWS, Space
-from sciflow.space.axis import check_count
+from sciflow.space.axis import check_count, range_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,11 +83,6 @@ class Sliced(_Chosen):
     def _data(self, encode: Encode) -> dict[str, Any]:
         rows = [self._rows.start, self._rows.stop, self._rows.step]
         return {"kind": "slice", "of": self._of._data(encode), "rows": rows}  # noqa: SLF001  a node's node
-
-
-def range_size(rows: range) -> int:
-    """``len(rows)``, also where that is more than ``len()`` can say."""
-    return max(0, -((rows.start - rows.stop) // rows.step))
 
 
 class Sampled(_Chosen):

@@ -34,7 +34,7 @@ class Derived(Space):
                 raise SpaceError(
                     f"derive() would hide the parameter {name!r}, which the space has; choose another name"
                 )
-            self._rules[name] = Rule(given, known, f"derive {name}=")
+            self._rules[name] = Rule(given, known, f"derive({name}={{}})")
             known.append(name)
         if not self._rules:
             raise SpaceError("derive() takes at least one name with its rule, such as derive(area='width * height')")

@@ -14,7 +14,7 @@ from sciflow.space.algebra import Space
 from sciflow.space.axis import check_count
 from sciflow.space.chosen import check_seed
 from sciflow.space.ranges import Choices, Range, parse_range, range_from_dict
-from sciflow.space.rowindex import RowIndex
+from sciflow.space.rowindex import RowIndex, factorized
 from sciflow.space.table import Codes, Column, Rows, Table, objects
 from sciflow.space.variant import Parameter, check_name
 
@@ -108,8 +108,8 @@ class Design(Space):
             if isinstance(mine, Range) and not mine.integer:
                 columns[name] = Column(objects(drawn.tolist()), np.arange(len(rows), dtype=np.int64))
             else:
-                used, codes = np.unique(drawn, return_inverse=True)
-                columns[name] = Column(objects(mine.values(used)), codes.astype(np.int64, copy=False))
+                used, codes = factorized(drawn.astype(np.int64))
+                columns[name] = Column(objects(mine.values(used.astype(np.float64))), codes)
         return Table(self._parameters, columns, len(rows))
 
     def _find(self, table: Table) -> Rows:

@@ -31,7 +31,7 @@ _COMPARISONS: Final[dict[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
     ast.In: pieces.is_in,
     ast.NotIn: pieces.is_not_in,
 }
-_OPERATIONS: Final[dict[type[ast.unaryop] | type[ast.operator], Callable[..., Any]]] = {
+_OPERATIONS: Final[dict[type[ast.unaryop | ast.operator], Callable[..., Any]]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
     ast.Add: operator.add,

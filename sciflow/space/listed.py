@@ -10,7 +10,7 @@ import numpy as np
 from sciflow.canonical import from_plain, identity_key, normalize, plain
 from sciflow.errors import SpaceError
 from sciflow.space.algebra import Space
-from sciflow.space.axis import Axis, listed_values, parameter_data
+from sciflow.space.axis import Axis, axis_named, listed_values, parameter_data
 from sciflow.space.page import short_list
 from sciflow.space.rowindex import RowIndex
 from sciflow.space.table import Codes, Column, Objects, Rows, Table, objects
@@ -180,12 +180,14 @@ class Zip(Listed):
     def __init__(self, *parts: Mapping[str, Any] | Axis, **values: Any) -> None:
         listed: dict[str, tuple[Parameter, Sequence[Any]]] = {}
         for part in (*parts, values):
-            entries: Mapping[str, Any] = {part.name: part} if isinstance(part, Axis) else part
-            for name, given in entries.items():
+            entries: Any = {part.name: part} if isinstance(part, Axis) else part
+            if not isinstance(entries, Mapping):
+                raise SpaceError(f"Zip takes mappings from names to values, axes and keywords, not {part!r}")
+            for name, given in cast("Mapping[str, Any]", entries).items():
                 if name in listed:
                     raise SpaceError(f"Zip was given the parameter {name!r} twice")
                 if isinstance(given, Axis):
-                    listed[name] = (given.parameters[0], given.values)
+                    listed[name] = (axis_named(name, given).parameters[0], given.values)
                 else:
                     listed[name] = (Parameter(check_name(name)), listed_values(name, given))
         lengths = {name: len(given) for name, (_, given) in listed.items()}

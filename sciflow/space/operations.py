@@ -62,7 +62,7 @@ def derived(of: Space, rules: Mapping[str, Any]) -> Space:
 
 def where(of: Space, predicate: str | Callable[..., object]) -> Space:
     """The variants of *of* for which *predicate* holds, filtered as deep inside as keeps the order."""
-    return _filtered(of, Rule(predicate, of.names, "where"))
+    return _filtered(of, Rule(predicate, of.names, "where({})"))
 
 
 def _filtered(of: Space, rule: Rule) -> Space:

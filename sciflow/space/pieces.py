@@ -134,7 +134,10 @@ class Sequence(Piece):
         if all(isinstance(item, Constant) for item in self.items):
             return Many(np.broadcast_to(objects([self.one({})]), columns.n_rows))
         parts = [item.many(columns) for item in self.items]
-        return Many(objects(zip(*(part.values.tolist() for part in parts), strict=True)), _either(parts))
+        made, absent = objects(zip(*(part.values.tolist() for part in parts), strict=True)), _either(parts)
+        if absent is not None:
+            made[absent] = ABSENT
+        return Many(made, absent)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

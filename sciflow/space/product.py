@@ -11,7 +11,7 @@ import numpy as np
 
 from sciflow.errors import SpaceError
 from sciflow.space.algebra import INT64_ROWS, Space
-from sciflow.space.axis import Axis
+from sciflow.space.axis import Axis, axis_named
 from sciflow.space.page import short_list
 from sciflow.space.table import Column, Mask, Rows, Table
 from sciflow.space.variant import Parameter, Schema, Variant
@@ -165,21 +165,13 @@ def axes_of(parts: Sequence[Mapping[str, Iterable[object]] | Axis], named: Mappi
         if isinstance(part, Axis):
             axes.append(part)
         elif isinstance(cast("object", part), Mapping):
-            axes.extend(_axis(name, values) for name, values in part.items())
+            axes.extend(axis_named(name, values) for name, values in part.items())
         else:
             raise SpaceError(
                 f"a Grid is made of mappings from names to values, of axes and of keywords, not of {part!r}; "
                 "multiply spaces with *"
             )
     return axes
-
-
-def _axis(name: object, values: Any) -> Axis:
-    if not isinstance(values, Axis):
-        return Axis(name, values)  # type: ignore[arg-type]  # checked there
-    if values.name != name:
-        raise SpaceError(f"the axis {values.name!r} was given under the name {name!r}; give it under its own")
-    return values
 
 
 class Grid(Product):

@@ -10,7 +10,7 @@ import numpy as np
 
 from sciflow.canonical import from_plain, plain
 from sciflow.errors import SpaceError
-from sciflow.space.axis import Axis, listed_values, refuse_repeated
+from sciflow.space.axis import Axis, axis_named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,14 +132,11 @@ def parse_range(name: str, given: object) -> Range | Choices:
     """
     if isinstance(given, Range):
         return given
-    if isinstance(given, Axis):
-        if given.parameters[0].has_default:
-            raise SpaceError(f"parameter {name!r} of a design cannot declare a default; give its values and unit alone")
-        return Choices(given)
     if not isinstance(given, tuple):
-        values = listed_values(name, given)
-        refuse_repeated(name, values)
-        return Choices(Axis(name, values))
+        axis = axis_named(name, given)
+        if axis.parameters[0].has_default:
+            raise SpaceError(f"parameter {name!r} of a design cannot declare a default; give its values and unit alone")
+        return Choices(axis)
     ends = cast("tuple[Any, ...]", given)
     numbers = [end for end in ends if isinstance(end, int | float | np.number) and not isinstance(end, bool)]
     if len(ends) != 2 or len(numbers) != 2:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from sciflow.space.table import Codes
 
@@ -69,3 +71,17 @@ def _look_up(ordered: Codes, keys: Codes) -> tuple[Codes, np.ndarray[tuple[int, 
     """Where each key stands in the ordered ones (anywhere valid if it does not), and whether it does."""
     at = np.minimum(np.searchsorted(ordered, keys), max(len(ordered) - 1, 0))
     return at, ordered[at] == keys
+
+
+def factorized(numbers: NDArray[Any]) -> tuple[NDArray[Any], Codes]:
+    """The distinct numbers in order, and for each number which it is; without sorting where they lie close."""
+    if numbers.dtype != object and len(numbers):
+        low = int(numbers.min())
+        span = int(numbers.max()) - low + 1
+        if span <= 4 * len(numbers):
+            place = np.zeros(span, np.int64)
+            place[numbers - low] = 1
+            used = np.flatnonzero(place) + low
+            return used, (np.cumsum(place) - 1)[numbers - low]
+    used, codes = np.unique(numbers, return_inverse=True)
+    return used, codes.astype(np.int64, copy=False)

@@ -31,7 +31,7 @@ class Rule:
     known
         The names of the parameters that there are.
     purpose
-        How messages call it, such as ``where``.
+        How messages call it, such as ``where({})``.
 
     Raises
     ------
@@ -55,7 +55,9 @@ class Rule:
             self.given = given
             asked = self._arguments_of(given, known)
         else:
-            raise PredicateError(f"{purpose} takes a text such as 'a < b' or a function of parameters, not {given!r}")
+            raise PredicateError(
+                f"{purpose.format('…')} takes a text such as 'a < b' or a function of parameters, not {given!r}"
+            )
         unknown = [name for name in asked if name not in known]
         if unknown:
             raise PredicateError(
@@ -91,9 +93,8 @@ class Rule:
 
     def __str__(self) -> str:
         given = self.given
-        if isinstance(given, Expression):
-            return f"{self.purpose}({given.text!r})"
-        return f"{self.purpose}({getattr(given, '__qualname__', repr(given))})"
+        text = repr(given.text) if isinstance(given, Expression) else getattr(given, "__qualname__", repr(given))
+        return self.purpose.format(text)
 
     @property
     def source(self) -> str:

@@ -50,7 +50,7 @@ def _axis(data: Mapping[str, Any]) -> Space:
 
 def _filtered(data: Mapping[str, Any]) -> Space:
     of = from_dict(data["of"])
-    return Filtered(of, *(Rule(_text(rule), of.names, "where") for rule in data["rules"]))
+    return Filtered(of, *(Rule(_text(rule), of.names, "where({})") for rule in data["rules"]))
 
 
 def _derived(data: Mapping[str, Any]) -> Space:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import functools
 import keyword
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -223,9 +222,3 @@ class Variant(Mapping[str, Any]):
 def _variant_id(parameters: tuple[Parameter, ...], values: tuple[Any, ...]) -> str:
     pairs = zip(parameters, values, strict=True)
     return canonical.variant_id({known.name: value for known, value in pairs if known.counts_at(value)})
-
-
-@functools.lru_cache(maxsize=1024)
-def schema_of(parameters: tuple[Parameter, ...], present: tuple[bool, ...]) -> Schema:
-    """The schema of the variants that have some of the parameters."""
-    return Schema(tuple(known for known, here in zip(parameters, present, strict=True) if here))
