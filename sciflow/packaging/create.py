@@ -164,8 +164,8 @@ def _check_match(workflow: ExperimentalWorkflow, recorded: Mapping[str, Any], wh
     different = [part for part in _MUST_AGREE if mine[part] != recorded.get(part)]
     if different:
         raise PackageError(
-            f"these results ({where}) are not of the workflow {workflow.name!r} as it is now: "
-            f"{' and '.join(different)} differ; run the sweep with it first, or give the workflow that was run"
+            f"these results ({where}) are not of the workflow {workflow.name!r} as it is now (what differs: "
+            f"{', '.join(different)}); run the sweep with it first, or give the workflow that was run"
         )
 
 

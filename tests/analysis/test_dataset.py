@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass
 
@@ -166,6 +167,16 @@ def test_inner_dimensions_of_one_name_and_other_labels_are_kept_apart() -> None:
     assert _inner_dims(Output("odd", ("a",), (3,), {}), taken)[0] == ("odd_a",)
 
 
+def test_moments_that_some_variants_lack_are_nat(recorded) -> None:
+    space = Points([{"at": dt.datetime(2024, 1, 2, 3)}, {"other": 1}])  # noqa: DTZ001  naive moments are allowed
+    results = recorded(space, lambda _: {"y": 1.0})
+
+    assert results.to_dataframe()["at"].isna().tolist() == [False, True]
+    assert np.isnat(results.dataset["at"].to_numpy()).tolist() == [False, True]
+    with pytest.warns(UserWarning, match="2 variants share"):
+        assert results.find_optimal_parameters("y") == {"at": dt.datetime(2024, 1, 2, 3)}  # noqa: DTZ001  same
+
+
 def test_a_sweep_without_results_has_a_dataset_in_which_all_is_missing(recorded) -> None:
     results = recorded({"a": [1, 2]}, lambda _: None)
 
@@ -174,8 +185,6 @@ def test_a_sweep_without_results_has_a_dataset_in_which_all_is_missing(recorded)
 
 
 def test_values_of_any_kind_label_the_variants(recorded) -> None:
-    import datetime as dt
-
     space = Points([{"x": (1, 2), "day": dt.date(2024, 1, 2)}, {"x": None, "day": dt.date(2024, 1, 3)}])
     results = recorded(space, lambda v: {"y": 1.0 if v["x"] is None else 2.0})
 

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from sciflow.packaging.archive import manifest_of, write_archive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def nothing_more(_):
+    return {}
+
+
+def test_the_same_contents_give_the_same_bytes_whatever_their_order_and_dates(tmp_path: Path) -> None:
+    big = tmp_path / "big.bin"
+    big.write_bytes(b"0123456789" * 300_000)
+    write_archive(tmp_path / "one.zip", {"a.txt": b"text" * 99, "z/b.bin": big}, nothing_more)
+    os.utime(big, (1_000_000_000, 1_000_000_000))
+    big.chmod(0o600)
+    write_archive(tmp_path / "two.zip", {"z/b.bin": big, "a.txt": b"text" * 99}, nothing_more)
+
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_members_are_sorted_plain_files_without_a_date_of_their_own(tmp_path: Path) -> None:
+    write_archive(tmp_path / "x.zip", {"b": b"2", "a": b"1", "c/d": b"3"}, nothing_more)
+
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        entries = archive.infolist()
+        assert archive.testzip() is None
+    assert [entry.filename for entry in entries] == ["a", "b", "c/d"]
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
+
+
+def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).bytes(200_000)
+    file = tmp_path / "noise"
+    file.write_bytes(noise)
+    write_archive(tmp_path / "x.zip", {"noise": file, "zeros": bytes(200_000)}, nothing_more)
+
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert archive.getinfo("noise").compress_type == zipfile.ZIP_STORED
+        assert archive.getinfo("zeros").compress_type == zipfile.ZIP_DEFLATED
+        assert archive.read("noise") == noise
+        assert archive.read("zeros") == bytes(200_000)
+
+
+def test_further_members_are_made_from_the_digests_of_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"content")
+    write_archive(tmp_path / "x.zip", {"file": file, "text": b"words"}, lambda digests: {"sums": manifest_of(digests)})
+
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        lines = archive.read("sums").decode().splitlines()
+    assert lines == [
+        f"{hashlib.sha256(b'content').hexdigest()}  file",
+        f"{hashlib.sha256(b'words').hexdigest()}  text",
+    ]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"old")
+
+    with pytest.raises(FileNotFoundError):
+        write_archive(tmp_path / "x.zip", {"file": tmp_path / "none"}, nothing_more)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["x.zip"]
+    assert (tmp_path / "x.zip").read_bytes() == b"old"
+
+
+def test_an_archive_can_be_read_by_others(tmp_path: Path) -> None:
+    write_archive(tmp_path / "x.zip", {"a": b"1"}, nothing_more)
+
+    assert (tmp_path / "x.zip").stat().st_mode & 0o777 == 0o644
