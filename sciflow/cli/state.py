@@ -120,7 +120,7 @@ def describe(state: State) -> str:
         task = f" in {group.task}" if group.task else ""
         lines.append(f"{group.count:,} failed{task}{where}: {group.type}: {(group.message.splitlines() or [''])[0]}")
     if len(state.failures) > _MOST_FAILURES:
-        lines.append(f"and {len(state.failures) - _MOST_FAILURES} further kinds of failure")
+        lines.append(f"and {len(state.failures) - _MOST_FAILURES} further reasons")
     if state.failures:
         lines.append(f"more: sciflow.open_results({state.path!r}).failures()")
     return "\n".join([*lines, *state.problems])

@@ -48,6 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def study() -> str:
+    """The text of the usual script."""
+    return SCRIPT
+
+
+@pytest.fixture
 def script(folder: Path) -> Callable[..., str]:
     """Write a script into the working directory and give its name."""
 

@@ -263,3 +263,26 @@ def test_the_command_line_in_a_process_of_its_own(
     assert refused.returncode == 1
     assert refused.stderr.startswith("error: ")
     assert "Traceback" not in refused.stderr
+
+
+def test_a_script_that_only_defines_a_workflow_stands_for_its_sweep_too(
+    script: Callable[..., str], sciflow: Sciflow
+) -> None:
+    name = script("""
+import sciflow
+workflow = sciflow.ExperimentalWorkflow("defined")
+workflow.add_task("f", lambda a: a)
+workflow.add_parameter_space({"a": [1]})
+""")
+    sciflow("run", name, "--cluster", "inline", "--quiet", "--directory", "there")
+
+    assert "1 done" in sciflow("status", name, "--directory", "there").stdout
+    sciflow("plot", name, "--directory", "there", expect=2)
+
+
+def test_one_output_file_is_for_one_figure(script: Callable[..., str], study: str, sciflow: Sciflow) -> None:
+    other = 'workflow.add_visualization("other", {"type": "heatmap", "x_axis": "b", "y_axis": "a", "value": "y"})\n'
+    sciflow("run", script(study.replace("print(", f"{other}print(", 1)), "--quiet")
+
+    assert "say which: map, other" in sciflow("plot", "squares", "-o", "a.png", expect=2).stderr
+    assert sciflow("plot", "squares").stdout.split() == ["map.png", "other.png"]
