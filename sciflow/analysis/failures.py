@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sciflow.analysis.variants import Variants
     from sciflow.space.table import Column, Table
 
-COLUMNS: Final = ("cause", "task", "type", "message", "count", "example", "separated_by", "fingerprint")
+COLUMNS: Final = ("cause", "task", "type", "message", "count", "example", "separated_by", "fingerprint", "traceback")
 _MOST_VALUES: Final = 6
 
 
@@ -32,8 +32,8 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
     pandas.DataFrame
         ``cause``, ``task``, ``type``, ``message`` (of the example), ``count``, ``example`` (an id),
         ``separated_by`` (conditions that hold for all these failures, or as many as said, and for no variant
-        that is done: on single parameters, or else on two together) and ``fingerprint`` (what the failures
-        of a row share).
+        that is done: on single parameters, or else on two together) ``fingerprint`` (what the failures of a
+        row share) and ``traceback`` (of the example).
     """
     failed = np.flatnonzero((variants.status == FAILED) & (variants.failure > 0))
     groups: dict[tuple[str, str, str], int] = {}
@@ -56,6 +56,7 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
                 "example": variants.ids[int(members[0])],
                 "separated_by": "; ".join(_separators(variants, members, done)),
                 "fingerprint": message.get("fingerprint", ""),
+                "traceback": message.get("traceback", ""),
             }
         )
     rows.sort(key=lambda row: -row["count"])

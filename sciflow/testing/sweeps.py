@@ -126,13 +126,13 @@ class KnownSweep:
     path
         The sweep directory: 3 learning rates, 3 numbers of layers, 2 replicates.
     workflow
-        What it is a sweep of; running it gives the same numbers and failures.
+        What it is a sweep of; running it gives the same numbers and failures, and what is missing here.
     best, best_accuracy
         The variant, without ``replicate``, with the highest mean accuracy, and that mean.
     worst
         The one with the lowest mean.
     unfinished
-        A variant of which one replicate is missing; the other has the highest accuracy of all.
+        A variant of which one replicate is missing; the other has the highest accuracy of all, 0.99.
     undefined
         A variant of which one replicate is done with an accuracy of NaN.
     n_done, n_failed, n_missing

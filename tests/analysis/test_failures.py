@@ -22,6 +22,7 @@ def test_failures_are_grouped_by_reason_the_most_frequent_first(results) -> None
     assert table.type.tolist() == ["FloatingPointError", "RuntimeError"]
     assert table.task.tolist() == ["train", "train"]
     assert table.message.tolist() == ["the loss is not finite", "no more memory"]
+    assert 'raise FloatingPointError("the loss is not finite")' in table.traceback[0]
     first = results.to_dataframe().loc[table.example[0]]
     assert (first.status, first.learning_rate, first.layers) == ("failed", 0.1, 3)
 
