@@ -32,7 +32,7 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
     pandas.DataFrame
         ``cause``, ``task``, ``type``, ``message`` (of the example), ``count``, ``example`` (an id),
         ``separated_by`` (conditions that hold for all these failures, or as many as said, and for no variant
-        that is done: on single parameters, or else on two together) ``fingerprint`` (what the failures of a
+        that is done: on single parameters, or else on two together), ``fingerprint`` (what the failures of a
         row share) and ``traceback`` (of the example).
     """
     failed = np.flatnonzero((variants.status == FAILED) & (variants.failure > 0))
