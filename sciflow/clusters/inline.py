@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
-
-import cloudpickle
+from typing import TYPE_CHECKING
 
 from sciflow.clusters import machine
 from sciflow.clusters.protocol import Answer
@@ -13,6 +11,7 @@ from sciflow.clusters.protocol import Answer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sciflow.clusters.protocol import Work
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
@@ -29,10 +28,10 @@ class InlineCluster:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
 
-    def start(self, payload: bytes, resources: Mapping[str, Resources]) -> InlineWorkers:
-        """Make the one worker: this process."""
+    def start(self, work: Work, resources: Mapping[str, Resources]) -> InlineWorkers:
+        """Make the one worker: this process, with the user's own functions and not copies of them."""
         del resources  # one process, whatever is asked
-        return InlineWorkers(cloudpickle.loads(payload))
+        return InlineWorkers(work)
 
 
 class InlineWorkers:
@@ -40,7 +39,7 @@ class InlineWorkers:
 
     n_slots = 1
 
-    def __init__(self, work: Any) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
         self._waiting: deque[Batch] = deque()
 

@@ -11,6 +11,8 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from sciflow.clusters import machine
 from sciflow.clusters.children import Children
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sciflow.clusters.dasked import DaskWorkers
-    from sciflow.clusters.protocol import Answer
+    from sciflow.clusters.protocol import Answer, Work
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
@@ -50,11 +52,11 @@ class LocalCluster:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
 
-    def start(self, payload: bytes, resources: Mapping[str, Resources]) -> LocalWorkers:
+    def start(self, work: Work, resources: Mapping[str, Resources]) -> LocalWorkers:
         """Start worker processes."""
         n_threads = machine.cores_per_slot(resources)
         n_workers = self.workers or max(1, machine.n_cores() // n_threads)
-        return LocalWorkers(n_workers, n_threads, payload)
+        return LocalWorkers(n_workers, n_threads, cloudpickle.dumps(work))
 
 
 class LocalWorkers:

@@ -28,6 +28,22 @@ class Answer:
     error: BaseException | None = None
 
 
+class Work(Protocol):
+    """What a worker does; it pickles."""
+
+    def __call__(self, batch: Batch) -> Ack:
+        """Run a batch, commit it and answer."""
+        ...
+
+    def drain(self) -> None:
+        """Start no further variant; may be called from another thread."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is held open."""
+        ...
+
+
 class Workers(Protocol):
     """Running worker processes: batches go in, answers come out. They plan nothing."""
 
@@ -65,6 +81,6 @@ class Cluster(Protocol):
         """Say in a sentence each requirement (task name → resources) that this place cannot meet."""
         ...
 
-    def start(self, payload: bytes, resources: Mapping[str, Resources]) -> Workers:
-        """Start workers that run *payload*: cloudpickle bytes of a callable from `Batch` to `Ack`."""
+    def start(self, work: Work, resources: Mapping[str, Resources]) -> Workers:
+        """Start workers that do *work*, each with a copy of its own unless they share this process."""
         ...

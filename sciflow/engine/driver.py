@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
 import numpy as np
 
 from sciflow import interpreter
@@ -122,13 +121,13 @@ class Driver:
             give_up=self._give_up,
             any_done=len(plan.progress.done) > 0,
         )
-        payload = cloudpickle.dumps(BatchRunner(self._sweep.definition, str(self._directory.path), self._facts))
+        work = BatchRunner(self._sweep.definition, str(self._directory.path), self._facts)
         while True:
             self._wait_for_window()
             if self.stopping():
                 ending = "stopped"
                 break
-            workers = self._start(payload)
+            workers = self._start(work)
             try:
                 ending = loop.run(workers)
             finally:
@@ -142,9 +141,9 @@ class Driver:
             self._display.say(f"stopped; {n:,} finished variants are kept. To go on, run the same command again.")
         return ending == "finished"
 
-    def _start(self, payload: bytes) -> Workers:
+    def _start(self, work: BatchRunner) -> Workers:
         try:
-            return self._cluster.start(payload, self._sweep.definition.resources)
+            return self._cluster.start(work, self._sweep.definition.resources)
         except (OSError, RuntimeError, TimeoutError) as error:
             raise SweepError(
                 f"no worker could be started on cluster {self._cluster.name!r}: {type(error).__name__}: {error}"

@@ -155,7 +155,7 @@ class Engine:
         if len(sweep.progress.stale) and self._decide_stale(sweep, directory):
             request = replace(request, rerun_stale=True)
             plan = sweep.plan(request)
-        if plan.n_todo or directory.newest_definition() is None:
+        if plan.n_todo or sweep.is_new:
             self._judge_requirements(definition)
             gate = Gate(self.policy or _policy_of_environment() or definition.policy)
             # the driver looks once more when the sweep is its own and nobody else can change it

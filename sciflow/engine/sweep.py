@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -38,6 +39,7 @@ class Sweep:
     snapshot : committed frames
     progress : what they say of today's space
     description : the definition as it is stored
+    is_new : whether the directory does not have this definition as its newest
     """
 
     definition: Definition
@@ -45,6 +47,7 @@ class Sweep:
     snapshot: Snapshot
     progress: Progress
     description: dict[str, Any]
+    is_new: bool
 
     @classmethod
     def look(cls, definition: Definition, directory: SweepDirectory | None, *, allow_close: bool = False) -> Self:
@@ -77,7 +80,9 @@ class Sweep:
         same = {old["revision"]: exact and old["space"] == description["space"] for old in earlier}
         snapshot = Snapshot((), ()) if directory is None else directory.snapshot()
         progress = look(snapshot.frames, space, generation, same, defaults)
-        return cls(definition, generation, snapshot, progress, description)
+        newest = {key: value for key, value in earlier[-1].items() if key != "revision"} if earlier else None
+        is_new = newest != json.loads(json.dumps(description))
+        return cls(definition, generation, snapshot, progress, description, is_new)
 
     def plan(self, request: Request) -> Plan:
         """What a call would run, and why."""

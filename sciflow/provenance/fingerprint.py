@@ -17,7 +17,7 @@ from sciflow.canonical import canonical_text, content_digest
 from sciflow.errors import SpaceError
 from sciflow.provenance.bytecode import code_text, global_chains, imports_within
 from sciflow.provenance.local import file_of, is_local_code, is_local_file, is_local_module
-from sciflow.provenance.syntax import class_syntax, function_syntax, module_syntax
+from sciflow.provenance.syntax import class_syntax, function_syntax, literal_syntax, module_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -146,6 +146,11 @@ class _Reach:
     def _globals(self, function: FunctionType) -> Iterator[Description]:
         """What the names mean that a function and the functions inside it take from their module."""
         for chain in sorted(set(global_chains(function.__code__))):
+            if isinstance(function.__globals__.get(chain[0]), list | dict | set):
+                literal = literal_syntax(function.__code__.co_filename, chain[0])
+                if literal is not None:
+                    yield [chain[0], literal]
+                    continue
             if chain[0] in function.__globals__:
                 yield [".".join(chain), self._follow(function.__globals__[chain[0]], chain[1:])]
         for name, level, members in sorted(set(imports_within(function.__code__))):

@@ -49,6 +49,31 @@ def module_syntax(filename: str) -> tuple[str, list[ast.Import | ast.ImportFrom]
     return normalise(parsed[0]), imports
 
 
+def literal_syntax(filename: str, name: str) -> str | None:
+    """The syntax of the list, dict or set that a module binds *name* to, if it is a literal that only functions touch.
+
+    Such a global may be a cache: what it holds changes while the code stays the same.
+    """
+    source = read_source(filename)
+    parsed = None if source is None else _parse(filename, source)
+    if parsed is None:
+        return None
+    outside = (
+        one for one in parsed[0].body if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    )
+    mentions = [one for one in outside if any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(one))]
+    match mentions:
+        case [
+            ast.Assign(targets=[ast.Name()], value=value) | ast.AnnAssign(target=ast.Name(), value=ast.expr() as value)
+        ]:
+            is_literal = isinstance(value, ast.List | ast.Dict | ast.Set) and not any(
+                isinstance(node, ast.Name | ast.Call) for node in ast.walk(value)
+            )
+            return normalise(value) if is_literal else None
+        case _:
+            return None
+
+
 def read_source(filename: str) -> str | None:
     """The text of a file or of a notebook cell, as the interpreter knows it."""
     linecache.checkcache(filename)

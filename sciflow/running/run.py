@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sciflow.errors import BindingError, OutputError
 from sciflow.running.context import TaskContext
 from sciflow.running.failure import TaskFailedError
-from sciflow.space.variant import ABSENT, Variant, schema_of
+from sciflow.space.variant import ABSENT, Schema, Variant
 from sciflow.workflow.binding import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
 from sciflow.workflow.resolve import settle_upstream
 
@@ -44,6 +44,7 @@ class VariantRunner:
         self._parameters = parameters
         self._position = {parameter.name: k for k, parameter in enumerate(parameters)}
         self._n = len(parameters)
+        self._schemas: dict[tuple[bool, ...], Schema] = {}
         self._task_position = {step.task.name: self._n + k for k, step in enumerate(definition.steps)}
         self._calls = [self._compile(step) for step in definition.steps]
         recorded = [step for step in definition.steps if step.sink or step.task.outputs]
@@ -185,8 +186,12 @@ class VariantRunner:
     def _context(self, step: Step, slots: Values, attempt: int) -> TaskContext:
         row = slots[: self._n]
         present = tuple([value is not ABSENT for value in row])
+        schema = self._schemas.get(present)
+        if schema is None:  # one per combination of conditional parameters
+            mine = tuple(known for known, here in zip(self._parameters, present, strict=True) if here)
+            schema = self._schemas[present] = Schema(mine)
         return TaskContext(
-            Variant.of(schema_of(self._parameters, present), tuple(v for v in row if v is not ABSENT)),
+            Variant.of(schema, tuple(value for value in row if value is not ABSENT)),
             task=step.task.name,
             attempt=attempt,
             sweep_seed=self._definition.seed,

@@ -481,3 +481,19 @@ def test_an_unfilled_closure_cell_is_no_error():
     function = compiled("def make():\n    def g():\n        return later\n    return g\n    later = 1\nf = make()")
 
     assert fingerprint(function) == fingerprint(function)
+
+
+def test_what_a_cache_of_the_module_holds_does_not_matter_but_its_literal_does(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    script = tmp_path / "caching.py"
+    script.write_text("seen: list = []\nlimits = {'a': 1}\ndef f(x):\n    seen.append(x)\n    return limits['a']\n")
+    module = importlib.import_module("caching")
+    before = fingerprint(module.f)
+    module.f(3)
+
+    assert fingerprint(module.f) == before
+
+    script.write_text(script.read_text().replace("'a': 1", "'a': 2"))
+    os.utime(script, (1, 1))
+    importlib.invalidate_caches()
+    assert fingerprint(importlib.reload(module).f) != before
