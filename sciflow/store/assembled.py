@@ -10,7 +10,7 @@ import numpy as np
 
 from sciflow.store.column import NO_ARRAY, Category
 from sciflow.store.records import by_path
-from sciflow.store.segment import EAGER_BYTES, BlockReader
+from sciflow.store.segment import BlockReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +27,8 @@ Layout: TypeAlias = Literal["dense", "flat"]
 
 MISSING, DONE, FAILED = 0, 1, 2
 STATUS_MEANINGS = ("missing", "done", "failed")
+
+_WHOLE_BYTES = 256 << 10  # a column up to this length is read as a whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,11 +278,11 @@ def _read_rows(
     frame: FrameRef, name: str, rows: NDArray[np.int64], reader: BlockReader
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Some rows of a column of arrays, and which of them hold a value (None: all)."""
-    column, sizes, offset, _ = next(part for part in frame.layout() if part[0]["name"] == name)
+    column, sizes, offset = next(part for part in frame.layout() if part[0]["name"] == name)
     if column["encoding"] == "category":  # None for every variant
         return np.empty(0), np.zeros(len(rows), dtype=np.bool_)
-    if column["encoding"] == "fixed" and sizes[0] > EAGER_BYTES and 2 * len(rows) < frame.n:
-        # few of many large arrays: not worth reading the others, which the checksum would need
+    if column["encoding"] == "fixed" and sizes[0] > _WHOLE_BYTES and 4 * len(rows) < frame.n:
+        # few of many arrays: not worth reading the others, which the checksum would need
         n_bytes = sizes[0] // frame.n
         data = b"".join(reader.read(offset + row * n_bytes, n_bytes) for row in rows.tolist())
         return np.frombuffer(data, dtype=column["dtype"]).reshape(len(rows), *column["shape"]), None
@@ -304,7 +306,7 @@ def _read_values(frame: FrameRef, name: str, rows: NDArray[np.int64], reader: Bl
 
 def _shapes(frame: FrameRef, name: str, reader: BlockReader) -> Iterator[tuple[int, ...]]:
     """The shapes that occur in a column of arrays."""
-    column, sizes, offset, _ = next(part for part in frame.layout() if part[0]["name"] == name)
+    column, sizes, offset = next(part for part in frame.layout() if part[0]["name"] == name)
     if column["encoding"] != "ragged":
         yield tuple(column.get("shape", ()))
         return

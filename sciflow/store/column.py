@@ -341,7 +341,7 @@ def _objects(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
 
 def _compact(codes: NDArray[np.int64], n_pool: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The pool indices that occur, and *codes* as indices into those."""
-    if n_pool > 4 * len(codes):
+    if n_pool > 20 * len(codes) + 10_000:
         used, compact = np.unique(codes, return_inverse=True)
         if len(used) and used[0] < 0:
             return used[1:], compact.astype(np.int64) - 1

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import os
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -37,7 +37,7 @@ class SweepDirectory:
     """
 
     path: Path
-    identity: Mapping[str, Any]
+    identity: Mapping[str, Any] = field(hash=False)
 
     @classmethod
     def create_or_open(cls, path: Path | str, workflow_name: str, seed: int) -> Self:

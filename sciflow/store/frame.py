@@ -1,9 +1,10 @@
 """A frame: what one commit says of its variants, as bytes that describe and check themselves.
 
-Layout: a prefix of fixed size (magic, version, lengths, checksum of the header, checksum of the prefix);
-a header of two JSON lines, first what varies from frame to frame (facts, buffer sizes, checksum of each
-column), then what rarely does (the description of each column); the raw buffers in the order of the
-columns. Integers and floats are little-endian.
+Layout: a prefix of fixed size (magic, version, lengths, checksums of header, body and prefix); a header of
+two JSON lines, first what varies from frame to frame (facts, buffer sizes), then what rarely does (the
+description of each column); the body, which is the raw buffers in the order of the columns. A long column
+has a checksum of its own, under ``long`` in the header, and is not part of the body's: it can be checked
+when it is loaded. Integers and floats are little-endian; checksums are CRC-32.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from sciflow.store.atomic import Bytes  # noqa: TC001  a field's type
 from sciflow.store.column import ColumnData  # noqa: TC001  a field's type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 FRAME_MAGIC: Final = b"\xf5sciFRM\n"
 FRAME_VERSION: Final = 1
-PREFIX: Final = struct.Struct("<8sHHIQIII")  # magic, version, 0, header and body bytes, header crc, 0, 0
+PREFIX: Final = struct.Struct("<8sHHIQIII")  # magic, version, 0, header and body bytes, header and body crc, 0
 PREFIX_CRC: Final = struct.Struct("<I")
 PREFIX_BYTES: Final = PREFIX.size + PREFIX_CRC.size
+LONG_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,33 @@ class Frame:
         """The frame as buffers to write one after the other."""
         buffers: list[Bytes] = []
         sizes: list[list[int]] = []
-        checksums: list[int] = []
         schema: list[dict[str, Any]] = []
+        long: dict[str, int] = {}
+        body_checksum = 0
         for name, column in self.columns.items():
-            checksum = 0
-            for buffer in column.buffers:
-                checksum = zlib.crc32(buffer, checksum)
+            mine = [_n_bytes(buffer) for buffer in column.buffers]
+            if sum(mine) > LONG_BYTES:
+                long[name] = _checksum(column.buffers, 0)
+            else:
+                body_checksum = _checksum(column.buffers, body_checksum)
             buffers += column.buffers
-            sizes.append([_n_bytes(buffer) for buffer in column.buffers])
-            checksums.append(checksum)
+            sizes.append(mine)
             schema.append({"name": name, "kind": column.kind, "encoding": column.encoding, **column.description})
-        facts = {**self.header, "n": self.n, "sizes": sizes, "checksums": checksums}
+        facts = {**self.header, "n": self.n, "sizes": sizes, **({"long": long} if long else {})}
         header = f"{_json(facts)}\n{_json(schema)}\n".encode()
         n_body = sum(map(sum, sizes))
-        prefix = PREFIX.pack(FRAME_MAGIC, FRAME_VERSION, 0, len(header), n_body, zlib.crc32(header), 0, 0)
+        prefix = PREFIX.pack(FRAME_MAGIC, FRAME_VERSION, 0, len(header), n_body, zlib.crc32(header), body_checksum, 0)
         return [prefix + PREFIX_CRC.pack(zlib.crc32(prefix)) + header, *buffers]
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """How long a frame is, and the checksum of its header."""
+    """How long a frame is, and the checksums of its header and body."""
 
     n_header: int
     n_body: int
     header_checksum: int
+    body_checksum: int
 
     @property
     def n_bytes(self) -> int:
@@ -99,12 +104,12 @@ def parse_prefix(data: Bytes, path: Path) -> Prefix | None:
         return None
     packed = data[: PREFIX.size]
     (checksum,) = PREFIX_CRC.unpack(data[PREFIX.size : PREFIX_BYTES])
-    magic, version, _, n_header, n_body, header_checksum, _, _ = PREFIX.unpack(packed)
+    magic, version, _, n_header, n_body, header_checksum, body_checksum, _ = PREFIX.unpack(packed)
     if magic != FRAME_MAGIC or zlib.crc32(packed) != checksum:
         return None
     if version > FRAME_VERSION:
         raise newer_format(path, version, FRAME_VERSION)
-    return Prefix(n_header, n_body, header_checksum)
+    return Prefix(n_header, n_body, header_checksum, body_checksum)
 
 
 def newer_format(path: Path, version: int, known: int) -> FormatError:
@@ -121,3 +126,9 @@ def _json(data: object) -> str:
 
 def _n_bytes(buffer: Bytes) -> int:
     return buffer.nbytes if isinstance(buffer, memoryview) else len(buffer)
+
+
+def _checksum(buffers: Iterable[Bytes], checksum: int) -> int:
+    for buffer in buffers:
+        checksum = zlib.crc32(buffer, checksum)
+    return checksum

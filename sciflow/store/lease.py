@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import json
 import os
 import threading
@@ -231,6 +232,11 @@ def _heartbeat(files: Path, number: int) -> tuple[bytes, int] | None:
         return path.read_bytes(), path.stat().st_mtime_ns
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        # over NFS: replaced while it was read
+        return b"", time.monotonic_ns()
 
 
 def _file(files: Path, number: int, suffix: str) -> Path:

@@ -19,7 +19,7 @@ from sciflow.store.column import decode
 from sciflow.store.frame import FRAME_MAGIC, PREFIX_BYTES, Prefix, newer_format, parse_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from sciflow.store.frame import Frame
@@ -29,7 +29,6 @@ FIRST_LINE: Final = b"sciflow segment %d\n" % SEGMENT_VERSION
 _ANY_FIRST_LINE = re.compile(rb"sciflow segment (\d{1,9})\n")
 
 _FIRST_BLOCK_BYTES, _BLOCK_BYTES = 64 << 10, 8 << 20  # of one read; it grows while reading goes straight on
-EAGER_BYTES: Final = 4 << 20  # a longer column is checked when it is loaded, not when the segment is scanned
 _MAX_BUFFERS = 1024  # IOV_MAX of every system
 
 
@@ -226,37 +225,50 @@ class FrameRef:
         if reader is None:
             with BlockReader(self.path) as own:
                 return self.table(names, own)
-        wanted = self.names if names is None else set(names)
+        wanted = self.names if names is None else frozenset(names)
         return {
-            column["name"]: decode(column, self.n, self._buffers(column, sizes, offset, checksum, reader))
-            for column, sizes, offset, checksum in self.layout()
+            column["name"]: decode(column, self.n, self._buffers(column["name"], sizes, offset, reader))
+            for column, sizes, offset in self.layout()
             if column["name"] in wanted
         }
 
     def buffers(self, name: str, reader: BlockReader) -> list[memoryview]:
         """The raw buffers of a column that the frame has, checked."""
-        part = next(part for part in self.layout() if part[0]["name"] == name)
-        return self._buffers(*part, reader)
+        sizes, offset = next((sizes, offset) for column, sizes, offset in self.layout() if column["name"] == name)
+        return self._buffers(name, sizes, offset, reader)
 
-    def _buffers(
-        self, column: dict[str, Any], sizes: list[int], offset: int, checksum: int, reader: BlockReader
-    ) -> list[memoryview]:
+    def layout(self) -> Iterator[tuple[dict[str, Any], list[int], int]]:
+        """Each column's description, buffer sizes, and offset in the file."""
+        offset = self.body
+        for column, sizes in zip(self.header["columns"], self.header["sizes"], strict=True):
+            yield column, sizes, offset
+            offset += sum(sizes)
+
+    def is_intact(self, checksum: int, reader: BlockReader, *, with_long: bool) -> bool:
+        """Whether the body has this checksum; long columns are looked at only if asked."""
+        long: dict[str, int] = self.header.get("long", {})
+        if not long:
+            return zlib.crc32(reader.read(self.body, self.offset + self.n_bytes - self.body)) == checksum
+        found = 0
+        for column, sizes, offset in self.layout():
+            if column["name"] not in long:
+                found = zlib.crc32(reader.read(offset, sum(sizes)), found)
+            elif with_long and zlib.crc32(reader.read(offset, sum(sizes))) != long[column["name"]]:
+                return False
+        return found == checksum
+
+    def _buffers(self, name: str, sizes: list[int], offset: int, reader: BlockReader) -> list[memoryview]:
         data = reader.read(offset, sum(sizes))
-        if len(data) < sum(sizes) or (len(data) > EAGER_BYTES and zlib.crc32(data) != checksum):
+        long = self.header.get("long")
+        if len(data) < sum(sizes) or (long and name in long and zlib.crc32(data) != long[name]):
             raise FormatError(
-                f"{self.path}: column {column['name']!r} of the frame at byte {self.offset} is damaged; "
+                f"{self.path}: column {name!r} of the frame at byte {self.offset} is damaged; "
                 "restore the file from a copy, or run those variants again"
             )
+        if len(sizes) == 1:
+            return [data]
         ends = list(accumulate(sizes, initial=0))
         return [data[a:b] for a, b in pairwise(ends)]
-
-    def layout(self) -> Iterable[tuple[dict[str, Any], list[int], int, int]]:
-        """Each column's description, buffer sizes, offset in the file, and checksum."""
-        offset = self.body
-        header = self.header
-        for column, sizes, checksum in zip(header["columns"], header["sizes"], header["checksums"], strict=True):
-            yield column, sizes, offset, checksum
-            offset += sum(sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,13 +349,8 @@ def _next_frame(
     header = _read_header(reader, offset, prefix)
     if header is not None:
         frame = FrameRef(reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header)
-        # a long column is checked when it is loaded; only the last frame can be half written
-        limit = None if last else EAGER_BYTES
-        if all(
-            zlib.crc32(reader.read(at, sum(sizes))) == checksum
-            for _, sizes, at, checksum in frame.layout()
-            if limit is None or sum(sizes) <= limit
-        ):
+        # a long column is checked when it is loaded; but the last frame may be half written
+        if frame.is_intact(prefix.body_checksum, reader, with_long=last):
             return end, frame
     if last:
         return None

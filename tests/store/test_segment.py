@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sciflow.errors import FormatError, StoreWriteError
 from sciflow.store import column
 from sciflow.store.directory import SweepDirectory
-from sciflow.store.frame import FRAME_MAGIC, Frame
-from sciflow.store.segment import EAGER_BYTES, FIRST_LINE, SegmentWriter, scan_segment, segment_name, session_of
+from sciflow.store.frame import FRAME_MAGIC, LONG_BYTES, Frame
+from sciflow.store.segment import FIRST_LINE, SegmentWriter, scan_segment, segment_name, session_of
 from sciflow.testing.store import frame_of, rows_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "segment-format-1"
@@ -190,7 +190,7 @@ def test_the_golden_segment_of_format_1_opens(tmp_path):
 
 
 def test_long_columns_are_checked_when_they_are_loaded(sweep):
-    n = EAGER_BYTES // 8 + 1
+    n = LONG_BYTES // 8 + 1
     columns = {"big": column.fixed(np.arange(2 * n, dtype=float).reshape(2, n))}
     with sweep.segment_writer(1) as writer:
         writer.commit([Frame({"status": "done", "rows": [0, 2]}, columns)])
@@ -208,7 +208,7 @@ def test_long_columns_are_checked_when_they_are_loaded(sweep):
 
 def test_a_long_commit_that_was_not_finished_is_found_out_at_once(sweep):
     with sweep.segment_writer(1) as writer:
-        writer.commit([Frame({"status": "done"}, {"big": column.fixed(np.ones((1, EAGER_BYTES)))})])
+        writer.commit([Frame({"status": "done"}, {"big": column.fixed(np.ones((1, LONG_BYTES)))})])
     with writer.path.open("r+b") as file:
         file.seek(-1000, os.SEEK_END)
         file.write(bytes(1000))
