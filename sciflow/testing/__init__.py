@@ -1,1 +1,1 @@
-"""For tests of code that uses or extends sciflow: contracts, strategies, fault injection; the library never imports it."""
+"""For tests of what uses or extends sciflow: contracts, strategies, faults; the library never imports it."""
