@@ -10,6 +10,8 @@ import ast
 import operator
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from sciflow.errors import PredicateError
 from sciflow.space import pieces
 from sciflow.space.pieces import Columns, Piece
@@ -97,7 +99,8 @@ class Expression:
 
     def many(self, columns: Mapping[str, Objects], n_rows: int) -> Objects:
         """Its value for each row of arrays of values, ``ABSENT`` where a row lacks a parameter."""
-        return self._piece.many(Columns.of(columns, n_rows)).values
+        with np.errstate(all="ignore"):  # Python does not warn of inf - inf, so neither does this
+            return self._piece.many(Columns.of(columns, n_rows)).values
 
     def __repr__(self) -> str:
         return f"Expression({self._text!r})"
