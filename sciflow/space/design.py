@@ -78,7 +78,12 @@ class Design(Space):
         """Points of the unit cube, one per row."""
 
     def _distinct(self, points: Floats) -> Floats:
-        columns, sizes = _codes(points, [np.unique(row) for row in points])
+        uniques: list[Floats] = []
+        for row in points:
+            uniques.append(np.unique(row))
+            if len(uniques[-1]) == points.shape[1]:  # one parameter tells all points apart, as real numbers do
+                return points
+        columns, sizes = _codes(points, uniques)
         index = RowIndex(columns, sizes, points.shape[1])
         if index.n_distinct == points.shape[1]:
             return points
