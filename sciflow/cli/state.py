@@ -38,7 +38,7 @@ class Driver:
 
 @dataclass(frozen=True, slots=True)
 class FailureGroup:
-    """Variants that failed for one reason; *separated_by*: what only they have in common."""
+    """Variants that failed for one reason; *separated_by*: what only they have in common; *example*: the id of one."""
 
     count: int
     task: str
@@ -46,6 +46,7 @@ class FailureGroup:
     message: str
     example: str
     separated_by: str
+    traceback: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def describe(state: State) -> str:
     if len(state.failures) > _MOST_FAILURES:
         lines.append(f"and {len(state.failures) - _MOST_FAILURES} further reasons")
     if state.failures:
-        lines.append(f"more: sciflow.open_results({state.path!r}).failures()")
+        lines.append(f"tracebacks: sciflow status {state.path} --json, or results.failures() in Python")
     return "\n".join([*lines, *state.problems])
 
 

@@ -182,6 +182,7 @@ def test_status_says_how_far_it_is_who_worked_and_what_failed(finished: str, sci
     assert "2 failed in square (a = 2): ArithmeticError: a is 2" in text
     assert (state["n_variants"], state["n_done"], state["n_failed"], state["n_missing"]) == (6, 4, 2, 0)
     assert state["driver"]["state"] == "ended"
+    assert 'raise ArithmeticError(f"a is {a}")' in state["failures"][0]["traceback"]
 
 
 def test_a_script_stands_for_its_sweep(finished: str, sciflow: Sciflow) -> None:

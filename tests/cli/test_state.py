@@ -47,7 +47,9 @@ def test_a_running_sweep_has_a_rate_and_an_end() -> None:
 
 
 def test_many_reasons_to_fail_still_fit_one_screen() -> None:
-    groups = tuple(FailureGroup(9 - k, "fit", "ValueError", f"no {k}\nmore", "v0", "a = 1") for k in range(8))
+    groups = tuple(
+        FailureGroup(9 - k, "fit", "ValueError", f"no {k}\nmore", "v0", "a = 1", "Traceback") for k in range(8)
+    )
 
     lines = describe(replace(STATE, failures=groups)).splitlines()
 
