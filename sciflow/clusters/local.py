@@ -144,9 +144,15 @@ def start_dask(n_slots: int, n_threads: int, payload: bytes, answers: queue.Simp
         f"distributed.nanny.pre-spawn-environ.{name}": value
         for name, value in machine.thread_environment(n_threads).items()
     }
-    options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     with dask.config.set(SETTINGS | spawn_environment):
-        nannies: Any = Nannies(n_workers=n_slots, threads_per_worker=1, processes=True, host="127.0.0.1", **options)
+        nannies: Any = Nannies(
+            n_workers=n_slots,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",  # a free port: with None Dask complains when another sweep has 8787
+            silence_logs=logging.CRITICAL,
+        )
         client = Client(nannies, set_as_default=False)
     return DaskWorkers(client, payload, n_slots, answers, nannies.close)
 

@@ -7,8 +7,8 @@ from math import ceil
 PILOT = 64
 """Most variants in a batch while nobody knows how long one takes; the worker hands back what it cannot do in time."""
 
-LEAST_S = 0.05
-"""A batch should keep a worker busy this long: a Dask task costs about 2 ms, so 2-4 % at most."""
+LEAST_S = 0.02
+"""A batch should keep a worker busy this long: a Dask task costs 1-2 ms, so 5-10 % at most."""
 
 
 def batch_size(

@@ -211,6 +211,14 @@ def kill_tree(process):
     psutil.wait_procs(children, timeout=10)
 
 
+def wait_for_work(folder, process):
+    """Return when the first variant has run, or the process is over."""
+    deadline = time.monotonic() + 60
+    while not (folder / "ledger").exists() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_ten_kills_of_driver_and_workers_lose_nothing_and_repeat_little(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(KILLED)
@@ -220,8 +228,7 @@ def test_ten_kills_of_driver_and_workers_lose_nothing_and_repeat_little(tmp_path
         process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stderr=subprocess.PIPE)
         started = time.time()
         # kill during the work, not during the imports
-        while not (tmp_path / "ledger").exists() and process.poll() is None:
-            time.sleep(0.02)
+        wait_for_work(tmp_path, process)
         time.sleep(chance.uniform(0.15, 0.7))
         if process.poll() is not None:
             break
@@ -260,8 +267,7 @@ def test_ctrl_c_keeps_what_is_finished_says_how_to_resume_and_the_same_command_r
     script = tmp_path / "script.py"
     script.write_text(KILLED.replace("0.002", "0.005"))
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "ledger").exists():
-        time.sleep(0.02)
+    wait_for_work(tmp_path, process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
