@@ -227,7 +227,7 @@ _NORMALIZERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] =
     ((list, tuple), _normalize_sequence),
     (dt.datetime, _normalize_datetime),
     (dt.date, _normalize_date),
-    (pathlib.PurePath, lambda value: value),
+    (pathlib.PurePath, lambda value: pathlib.Path(value.as_posix())),
 )
 
 

@@ -211,7 +211,7 @@ def test_results_of_other_code_are_never_mixed_silently(tmp_path):
 
     run(1)
     CALLS.clear()
-    with pytest.raises(StaleError, match="6 results .* other code .*changed: area.*on_stale='keep'"):
+    with pytest.raises(StaleError, match=r"6 results .* other code .*changed: area.*on_stale='keep'"):
         run(2)
     with pytest.raises(StaleError):
         run(2, on_stale="error")
@@ -242,7 +242,7 @@ def test_the_plan_says_what_would_run_and_why_and_writes_nothing(engine, tmp_pat
 
 
 def test_a_definition_that_cannot_work_is_an_error_at_the_first_variant_and_nothing_is_lost(engine):
-    with pytest.raises(OutputError, match="output 'area' of task 'area' is of type object"):
+    with pytest.raises(OutputError, match=r"output 'area' of task 'area' is of type object"):
         engine.execute_parameter_sweep(workflow_of(lambda a, b: object()))
     results = engine.execute_parameter_sweep(workflow_of())
 
@@ -259,7 +259,7 @@ def test_a_missing_key_of_a_dependency_is_told_with_what_was_returned(engine):
 
 def test_a_second_driver_is_refused_with_host_pid_and_since(engine, tmp_path):
     directory = SweepDirectory.create_or_open(tmp_path / "areas", "areas", 0)
-    with Session.acquire(directory), pytest.raises(SweepBusyError, match="host .*, pid .*, since 20"):
+    with Session.acquire(directory), pytest.raises(SweepBusyError, match=r"host .*, pid .*, since 20"):
         engine.execute_parameter_sweep(workflow_of())
     assert CALLS == []
     assert engine.execute_parameter_sweep(workflow_of()).status()["done"] == 6
@@ -312,7 +312,7 @@ def test_a_space_too_large_to_run_says_so(engine):
 
 
 def test_an_unknown_name_in_only_is_refused_before_anything_runs(engine):
-    with pytest.raises(SpaceError, match="colour.*it has a, b"):
+    with pytest.raises(SpaceError, match=r"colour.*it has a, b"):
         engine.execute_parameter_sweep(workflow_of(), only="colour == 1")
     assert CALLS == []
 

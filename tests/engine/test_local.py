@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -118,9 +119,9 @@ def test_a_variant_that_ends_its_process_costs_itself_alone(tmp_path, monkeypatc
     workflow.add_task("leave", leave)
     workflow.add_parameter_space({"a": range(200)})
 
-    results = sciflow.Engine(
-        LocalCluster(workers=2), directory=tmp_path, progress=False
-    ).execute_parameter_sweep(workflow)
+    results = sciflow.Engine(LocalCluster(workers=2), directory=tmp_path, progress=False).execute_parameter_sweep(
+        workflow
+    )
 
     assert results.status() == {"done": 199, "failed": 1, "missing": 0}
     assert results.dataset["status"].sel(a=5).item() == "failed"
@@ -203,10 +204,8 @@ def kill_tree(process):
     """SIGKILL a driver and all that it started, as a lost node would."""
     children = psutil.Process(process.pid).children(recursive=True)
     for victim in [*children, process]:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             victim.kill()
-        except psutil.NoSuchProcess:
-            pass
     process.wait()
     psutil.wait_procs(children, timeout=10)
 
@@ -331,7 +330,9 @@ def test_a_disk_that_fills_up_ends_the_sweep_with_its_path_and_what_was_committe
         tmp_path,
     )
 
-    assert re.search(r"cannot write .*sweeps/full/segments/.*\.seg: File too large", done.stdout), done.stdout + done.stderr
+    assert re.search(r"cannot write .*sweeps/full/segments/.*\.seg: File too large", done.stdout), (
+        done.stdout + done.stderr
+    )
     assert done.stdout.endswith("True 3000\n"), done.stdout
 
 

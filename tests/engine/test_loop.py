@@ -19,7 +19,7 @@ class World:
     def __init__(self, n, poison=(), stop_after=None, variant_s=0.5, n_slots=2):
         self.settled_rows, self.given_up, self.n_failed, self.n_lost = set(), [], 0, 0
         self.poison, self.stop_after, self.variant_s = set(poison), stop_after, variant_s
-        self.runs = {row: 0 for row in range(n)}
+        self.runs = dict.fromkeys(range(n), 0)
         self.workers = ScriptedWorkers(self.script, n_slots)
         self.loop = Loop(
             gate=Gate(Immediate()),

@@ -30,7 +30,9 @@ def record(tmp_path, outcomes, units=None):
 
 def test_uniform_scalars_become_one_frame_of_typed_columns(tmp_path):
     (frame,), failures = record(
-        tmp_path, [{"x": 1.5, "n": 2, "ok": True, "s": "left"}, {"x": 2.5, "n": 3, "ok": False, "s": "right"}], {"x": "eV"}
+        tmp_path,
+        [{"x": 1.5, "n": 2, "ok": True, "s": "left"}, {"x": 2.5, "n": 3, "ok": False, "s": "right"}],
+        {"x": "eV"},
     )
 
     table = frame.table()
