@@ -19,4 +19,24 @@ from .space import Zip as Zip
 from .workflow.workflow import ExperimentalWorkflow as ExperimentalWorkflow
 
 __version__: str
-__all__: list[str]
+__all__ = [
+    "Axis",
+    "Engine",
+    "ExperimentalWorkflow",
+    "Grid",
+    "LatinHypercube",
+    "LocalCluster",
+    "Named",
+    "Points",
+    "Random",
+    "Range",
+    "Replicates",
+    "Results",
+    "SciflowError",
+    "Sobol",
+    "TaskContext",
+    "Variant",
+    "Zip",
+    "create_reproducibility_package",
+    "open_results",
+]

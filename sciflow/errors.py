@@ -40,7 +40,7 @@ class PolicyError(SciflowError, ValueError):
 
 
 class UnmetRequirementError(SciflowError, RuntimeError):
-    """This machine lacks what a task asks for, and ``on_unmet="error"`` was chosen."""
+    """A task asks for what this machine lacks, and ``on_unmet="error"`` was chosen."""
 
 
 class StoreError(SciflowError):

@@ -62,6 +62,7 @@ def test_the_stub_names_what_the_package_names() -> None:
     imported = [alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
 
     assert sorted(alias.name for alias in imported) == sciflow.__all__
+    assert sciflow.__all__ == next(ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign))
     assert all(alias.asname == alias.name for alias in imported), "a stub re-exports with `import X as X`"
 
 

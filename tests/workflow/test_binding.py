@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002, ARG005  a task under test may ignore its arguments
 from __future__ import annotations
 
 import functools

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG005  a task under test may ignore its arguments
 from __future__ import annotations
 
 import json
