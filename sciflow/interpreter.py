@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def command(module: str, *arguments: str) -> list[str]:
     """Command line that runs a module of ours."""
-    return [sys.executable, "-m", module, *arguments]
+    # -P: a file in the current folder must not stand in for a module of the library
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

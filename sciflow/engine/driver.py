@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciflow import interpreter
 from sciflow.engine.loop import Loop
 from sciflow.engine.progress import Silent, open_display
+from sciflow.engine.refresher import Refresher
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SweepError
 from sciflow.events import Event, EventName
 from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import capture_environment
 from sciflow.running.failure import Failure
-from sciflow.store.commits import is_consolidated
 from sciflow.store.lease import Session
 
 if TYPE_CHECKING:
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
     from sciflow.planning.plan import Plan
     from sciflow.planning.rows import RowSet
     from sciflow.store.directory import SweepDirectory
-    from sciflow.store.snapshot import Snapshot
-
-REFRESH_S = 60.0
-"""Seconds between two refreshes of results.h5 while a sweep runs, at the least."""
 
 _CHECK_S = 1.0  # how often the driver looks whether the sweep is still its own
 
@@ -70,8 +64,8 @@ class Driver:
         self._cluster, self._directory, self._gate = cluster, directory, gate
         self._progress, self._on_event = progress, on_event
         self._stopping = threading.Event()
-        self._checked = self._refreshed = time.monotonic()
-        self._refresh: subprocess.Popen[bytes] | None = None
+        self._checked = time.monotonic()
+        self._refresher = Refresher(directory)
         self._n_done = self._n_failed = 0
         self._display: Display = Silent()
         self._log: Any = None
@@ -100,9 +94,11 @@ class Driver:
             if plan.n_todo:
                 with self._event_log(), self._signals(), self._showing(plan):
                     ended = self._work(plan)
-            consolidated = consolidate(self._directory)
-            if consolidated:
-                self._display.say(consolidated)
+            else:
+                self._refresher.start()
+            complaint = self._refresher.finish()
+            if complaint:
+                self._display.say(complaint)
             session.end({"done": self._n_done, "failed": self._n_failed})
         if not ended:
             raise KeyboardInterrupt
@@ -130,6 +126,7 @@ class Driver:
             workers = self._start(work)
             try:
                 ending = loop.run(workers)
+                self._refresher.start()  # workers take a moment to close
             finally:
                 workers.close()
             if ending != "closed":
@@ -194,12 +191,7 @@ class Driver:
         if now - self._checked >= _CHECK_S:
             self._checked = now
             self._session.check()
-        if self._refresh is None and now - self._refreshed >= REFRESH_S:
-            self._refresh = _start_consolidation(self._directory.path)
-        elif self._refresh is not None and self._refresh.poll() is not None:
-            # a large sweep takes long to consolidate: spend at most a twentieth of the time on it
-            took = now - self._refreshed - REFRESH_S
-            self._refresh, self._refreshed = None, now + min(20 * max(took, 0.0), 3600.0)
+        self._refresher.tick()
 
     def stopping(self) -> bool:
         """Whether the user pressed Ctrl-C."""
@@ -261,32 +253,3 @@ class Driver:
                 f"{self._n_failed:,} of {total:,} variants failed; see results.failures() or: "
                 f"sciflow status {self._directory.path}"
             )
-
-
-def refresh_when_old(directory: SweepDirectory, snapshot: Snapshot) -> None:
-    """Consolidate again when results.h5 is missing or older than the newest commit."""
-    if not is_consolidated(directory, snapshot):
-        consolidate(directory)
-
-
-def consolidate(directory: SweepDirectory) -> str:
-    """Write results.h5 in a child process; return what to tell the user if that failed."""
-    child = _start_consolidation(directory.path)
-    _, complaint = child.communicate()
-    if child.returncode == 0:
-        return ""
-    lines = complaint.decode(errors="replace").strip().splitlines()
-    why = lines[-1] if lines else f"its process ended with {child.returncode}"
-    return f"results.h5 could not be written ({why}); every record is safe in {directory.path / 'segments'}"
-
-
-def _start_consolidation(path: Path) -> subprocess.Popen[bytes]:
-    # libhdf5 can end its process on a full disk, so it works in a child
-    return subprocess.Popen(  # noqa: S603  our own module
-        interpreter.command("sciflow.store.consolidate", str(path)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=interpreter.environment(),
-        start_new_session=True,  # Ctrl-C is the driver's to handle
-    )

@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sciflow.engine.driver import Driver, refresh_when_old
+from sciflow.engine.driver import Driver
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError
 from sciflow.planning.plan import Request
 from sciflow.scheduling.policy import Policy, parse_policy
+from sciflow.store.commits import is_consolidated
+from sciflow.store.consolidate import consolidate
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
@@ -160,8 +162,8 @@ class Engine:
             gate = Gate(self.policy or _policy_of_environment() or definition.policy)
             # the driver looks once more when the sweep is its own and nobody else can change it
             Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(look)
-        else:
-            refresh_when_old(directory, sweep.snapshot)
+        elif not is_consolidated(directory, sweep.snapshot):
+            consolidate(directory)
         return open_results(directory.path)
 
     def _judge_requirements(self, definition: Definition) -> None:
@@ -186,7 +188,7 @@ class Engine:
                     f"{text}; say what to do with them: Engine(on_stale='keep') counts them as done, "
                     "Engine(on_stale='rerun') runs them again (on the command line: --on-stale keep|rerun)"
                 )
-            with contextlib.suppress(EOFError):
+            with contextlib.suppress(EOFError, NotImplementedError):  # nobody there, or a notebook that runs by itself
                 answer = input(f"{text}. Keep them, or run them again? [keep/rerun/cancel] ").strip().lower()
                 choice = "keep" if answer in {"k", "keep"} else "rerun" if answer in {"r", "rerun"} else "error"
         if choice == "rerun":

@@ -10,15 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sciflow import interpreter
 from sciflow.errors import SciflowError, StoreError, StoreWriteError
 from sciflow.store.commits import RESULTS_NAME
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 _CANNOT_WRITE = 3  # exit status; the reason is on standard error
 
@@ -50,17 +51,12 @@ def consolidate(
         The sweep cannot be read, or the time is over.
     """
     path = directory.path / RESULTS_NAME
-    command = [sys.executable, "-P", "-m", "sciflow.store.consolidate", str(directory.path), "--layout", layout]
-    if all_arrays:
-        command.append("--all-arrays")
-    # the child finds this sciflow, wherever it was imported from
-    root = str(Path(__file__).parents[2])
-    search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "PYTHONPATH": search, "HDF5_USE_FILE_LOCKING": "FALSE"}
+    options = ["--layout", layout, *(["--all-arrays"] if all_arrays else [])]
     try:
         done = subprocess.run(  # noqa: S603  our own module, no shell
-            command,
-            env=environment,
+            interpreter.command("sciflow.store.consolidate", str(directory.path), *options),
+            env=interpreter.environment({"HDF5_USE_FILE_LOCKING": "FALSE"}),
+            start_new_session=True,  # Ctrl-C is the driver's to handle
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
