@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import signal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sciflow.planning.plan import Plan
     from sciflow.planning.rows import RowSet
     from sciflow.store.directory import SweepDirectory
+    from sciflow.workflow.binding import Definition
 
 _CHECK_S = 1.0  # how often the driver looks whether the sweep is still its own
 
@@ -70,15 +72,15 @@ class Driver:
         self._display: Display = Silent()
         self._log: Any = None
 
-    def run(self, look: Callable[[], tuple[Sweep, Plan]]) -> None:
-        """Take the sweep, run what *look* says is to be run, and leave the results consolidated.
+    def run(self, definition: Definition, look: Callable[[], tuple[Sweep, Plan]]) -> None:
+        """Take the sweep, run what *look* then says is to be run, and leave the results consolidated.
 
         Raises
         ------
         KeyboardInterrupt
             The user asked to stop; what is finished is kept.
         """
-        code = capture_code(Path.cwd())
+        code = capture_code(_folder_of(definition))
         environment = capture_environment()
         with Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session:
             sweep, plan = look()
@@ -253,3 +255,13 @@ class Driver:
                 f"{self._n_failed:,} of {total:,} variants failed; see results.failures() or: "
                 f"sciflow status {self._directory.path}"
             )
+
+
+def _folder_of(definition: Definition) -> Path:
+    """Where the user's code lies: the folder of the first task that has a file, else the current one."""
+    for step in definition.steps:
+        code = getattr(inspect.unwrap(step.task.function), "__code__", None)
+        path = Path(getattr(code, "co_filename", ""))
+        if path.is_file():
+            return path.parent
+    return Path.cwd()

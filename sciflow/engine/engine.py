@@ -161,7 +161,7 @@ class Engine:
             self._judge_requirements(definition)
             gate = Gate(self.policy or _policy_of_environment() or definition.policy)
             # the driver looks once more when the sweep is its own and nobody else can change it
-            Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(look)
+            Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(definition, look)
         elif not is_consolidated(directory, sweep.snapshot):
             consolidate(directory)
         return open_results(directory.path)
