@@ -122,6 +122,8 @@ class LocalWorkers:
         try:
             workers = start_dask(self.n_slots, self._n_threads, self._payload, self._answers)
         except Exception as error:  # noqa: BLE001  the children go on without it
+            if self._closed:  # the interpreter is leaving, perhaps
+                return
             warnings.warn(f"Dask's workers did not start, going on without them: {error}", stacklevel=1)
             return
         with self._lock:
