@@ -106,6 +106,12 @@ class Plan:
             f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done, to run: {why}",
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
         ]
+        n_stale = len(self.progress.stale - self.rows)
+        if n_stale:
+            lines.append(f"  {n_stale:,} results were made by other code; on_stale says whether they stay or run again")
+        n_failed = len((self.progress.failed | self.progress.stale_failed) - self.rows)
+        if n_failed:
+            lines.append(f"  {n_failed:,} failed before; retry_failed runs them again")
         if self.progress.n_foreign:
             n = self.progress.n_foreign
             lines.append(f"  {n:,} recorded variants are not part of this space; they stay on disk")

@@ -287,3 +287,12 @@ def test_one_output_file_is_for_one_figure(script: Callable[..., str], study: st
 
     assert "say which: map, other" in sciflow("plot", "squares", "-o", "a.png", expect=2).stderr
     assert sciflow("plot", "squares").stdout.split() == ["map.png", "other.png"]
+
+
+def test_a_plan_says_what_it_leaves_as_it_is(finished: str, script: Callable[..., str], sciflow: Sciflow) -> None:
+    assert "2 failed before" in sciflow("plan", "study.py").stdout
+    assert "2 failed before" not in sciflow("plan", "study.py", "--retry-failed").stdout
+
+    script(failing=7)
+    assert "4 results were made by other code" in sciflow("plan", "study.py").stdout
+    assert "other code" not in sciflow("plan", "study.py", "--on-stale", "rerun").stdout
