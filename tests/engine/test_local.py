@@ -286,12 +286,8 @@ def test_a_window_that_is_closed_is_said_at_once_in_one_line_with_the_way_to_run
     script = tmp_path / "script.py"
     now = time.gmtime()
     hours = f"{(now.tm_hour + 3) % 24:02d}:00-{(now.tm_hour + 4) % 24:02d}:00"
-    script.write_text(
-        KILLED.replace(
-            "engine =",
-            f'workflow.set_scheduling_policy("off_peak", {{"preferred_hours": "{hours}", "timezone": "UTC"}})\nengine =',
-        )
-    )
+    options = {"preferred_hours": hours, "timezone": "UTC"}
+    script.write_text(KILLED.replace("engine =", f'workflow.set_scheduling_policy("off_peak", {options})\nengine ='))
     process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()
     process.send_signal(signal.SIGINT)
