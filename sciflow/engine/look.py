@@ -12,7 +12,7 @@ from sciflow.planning.rows import RowSet
 from sciflow.space.rule import Rule
 from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
-from sciflow.store.column import FAILURE, ROW, Category
+from sciflow.store.column import ROW, Category
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def look(
         if revisions.get(header["revision"], False):
             intervals = _own_rows(frame)
         else:
-            rows = space.find(recorded_table(frame, space, defaults))
+            rows = space.find(_recorded_table(frame).known_as(space.parameters, defaults))
             n_foreign += int((rows < 0).sum())
             found = RowSet.from_rows(rows[rows >= 0])
             intervals = list(found)
@@ -70,51 +70,22 @@ def look(
     )
 
 
-def recorded_table(frame: FrameRef, space: Space, defaults: Mapping[str, object]) -> Table:
-    """The parameter columns of a frame as a table that `Space.find` understands."""
-    names = [c["name"] for c in frame.header["columns"] if c["kind"] == "parameter"]
-    known = {parameter.name: parameter for parameter in space.parameters}
+def _recorded_table(frame: FrameRef) -> Table:
+    """The parameters of a frame's variants, as they were stored."""
+    stored = [column for column in frame.header["columns"] if column["kind"] == "parameter"]
     columns: dict[str, Column] = {}
-    parameters: list[Parameter] = []
-    for name, category in frame.table(names).items():
+    for name, category in frame.table([column["name"] for column in stored]).items():
         assert isinstance(category, Category)
-        column = Column(objects(category.pool), category.codes)
-        if name not in known:
-            if name not in defaults:
-                columns[name] = column
-                parameters.append(Parameter(name))
-                continue
-            # at its default a parameter that is gone does not count; at any other value the variant is another one
-            declared = Parameter(name, default=defaults[name])
-            counts = np.array([declared.counts_at(value) for value in category.pool] + [False])
-            codes = np.where(counts[category.codes], category.codes, -1)
-            if (codes < 0).all():
-                continue
-            column = Column(column.pool, codes)
-        columns[name] = column
-        parameters.append(known.get(name, Parameter(name)))
-    return Table(tuple(parameters), columns, frame.n)
-
-
-def failures_of(frame: FrameRef) -> list[str]:
-    """The JSON texts of the failures in a frame of failed variants."""
-    texts: list[str] = frame.table([FAILURE])[FAILURE]
-    return texts
-
-
-def rows_of(frame: FrameRef) -> NDArray[np.int64]:
-    """Rows of the frame in the space of its own definition revision."""
-    if "rows" in frame.header:
-        return np.arange(*frame.header["rows"])
-    rows: NDArray[np.int64] = frame.table([ROW])[ROW]
-    return rows
+        columns[name] = Column(objects(category.pool), category.codes)
+    parameters = tuple(Parameter(column["name"], derived=column.get("derived", False)) for column in stored)
+    return Table(parameters, columns, frame.n)
 
 
 def _own_rows(frame: FrameRef) -> list[tuple[int, int]]:
     if "rows" in frame.header:
         start, stop = frame.header["rows"]
         return [(start, stop)]
-    return list(RowSet.from_rows(rows_of(frame)))
+    return list(RowSet.from_rows(frame.table([ROW])[ROW]))
 
 
 def _union(intervals: list[tuple[int, int]]) -> RowSet:

@@ -90,7 +90,10 @@ class Recorder:
             contiguous = int(mine[-1]) - int(mine[0]) == len(mine) - 1
             cells = {
                 known.name: column.category(
-                    chosen.columns[known.name].pool, chosen.columns[known.name].codes, kind="parameter"
+                    chosen.columns[known.name].pool,
+                    chosen.columns[known.name].codes,
+                    kind="parameter",
+                    **({"derived": True} if known.derived else {}),
                 )
                 for known in chosen.parameters
             }

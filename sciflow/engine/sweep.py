@@ -13,6 +13,7 @@ from sciflow.errors import SpaceError, SweepError, SweepMismatchError
 from sciflow.planning.plan import Plan, Progress, Request, choose
 from sciflow.planning.rows import RowSet
 from sciflow.provenance.fingerprint import fingerprint
+from sciflow.store.directory import frozen_defaults
 from sciflow.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Sweep:
             "generation": generation,
         }
         earlier = [] if directory is None else directory.definitions()
-        defaults = _frozen_defaults(space, earlier)
+        defaults = frozen_defaults(earlier)
+        _refuse_changed_defaults(space, defaults)
         if earlier and not allow_close:
             _refuse_close_values(space, earlier)
         exact = "source" not in repr(description["space"])  # a callable may have changed though its text did not
@@ -100,22 +102,16 @@ class Sweep:
         return rows - seen.done - seen.failed
 
 
-def _frozen_defaults(space: Space, earlier: list[dict[str, Any]]) -> dict[str, object]:
-    """Defaults that earlier definitions declared; one that contradicts today's is an error."""
-    frozen: dict[str, object] = {}
-    for old in earlier:
-        frozen |= {name: canonical.from_plain(value) for name, value in old.get("defaults", {}).items()}
+def _refuse_changed_defaults(space: Space, frozen: Mapping[str, object]) -> None:
+    """A default that contradicts a declared one would give recorded variants another identity."""
     for parameter in space.parameters:
-        if parameter.name not in frozen or not parameter.has_default:
-            continue
-        was = frozen[parameter.name]
-        if canonical.canonical_text(was) != canonical.canonical_text(parameter.default):
+        if parameter.name in frozen and parameter.has_default and parameter.counts_at(frozen[parameter.name]):
+            was = frozen[parameter.name]
             raise SweepMismatchError(
                 f"parameter {parameter.name!r} was added with the default {was!r}, which recorded variants rely on; it "
                 f"cannot become {parameter.default!r}: keep default={was!r} and list {parameter.default!r} among the "
                 "values, or give the workflow another name"
             )
-    return frozen
 
 
 def _refuse_close_values(space: Space, earlier: list[dict[str, Any]]) -> None:

@@ -130,16 +130,33 @@ class Table:
         parameters = tuple(parameter for parameter in self.parameters if parameter.name in kept)
         return Table(parameters, {known.name: self.columns[known.name] for known in parameters}, self.n_rows)
 
-    def known_as(self, parameters: Iterable[Parameter]) -> Table:
-        """The table with the defaults of *parameters*, which a table from elsewhere may not know."""
+    def known_as(self, parameters: Iterable[Parameter], earlier: Mapping[str, object] | None = None) -> Table:
+        """The table as a space with these parameters understands it, when it comes from elsewhere.
+
+        Derived parameters are left out: they are no part of an identity.
+
+        Parameters
+        ----------
+        parameters
+            Their defaults become the table's, which may not know them.
+        earlier
+            Defaults of parameters that are gone from the space: a row at such a default lacks the parameter.
+        """
         known = {parameter.name: parameter for parameter in parameters}
-        mine = tuple(
-            replace(parameter, default=known[parameter.name].default)
-            if parameter.name in known and known[parameter.name].has_default
-            else parameter
-            for parameter in self.parameters
-        )
-        return Table(mine, self.columns, self.n_rows)
+        kept: list[Parameter] = []
+        columns: dict[str, Column] = {}
+        for mine in self.parameters:
+            parameter, column = known.get(mine.name), self.columns[mine.name]
+            if mine.derived or (parameter is not None and parameter.derived):
+                continue
+            if parameter is None and earlier is not None and mine.name in earlier:
+                column = _without(column, Parameter(mine.name, default=earlier[mine.name]))
+                if column.codes.size and column.codes.max() < 0:
+                    continue
+            has_default = parameter is not None and parameter.has_default
+            kept.append(replace(mine, default=parameter.default) if parameter is not None and has_default else mine)
+            columns[mine.name] = column
+        return Table(tuple(kept), columns, self.n_rows)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """One typed array per parameter; masked where a row lacks the parameter."""
@@ -148,6 +165,12 @@ class Table:
     def _encoded(self, parameter: Parameter) -> tuple[Objects, Codes]:
         column = self.columns[parameter.name]
         return column.pool, column.codes
+
+
+def _without(column: Column, parameter: Parameter) -> Column:
+    """The column with a lack in place of values at the parameter's default."""
+    counts = np.array([*map(parameter.counts_at, column.pool), False])
+    return Column(column.pool, np.where(counts[column.codes], column.codes, -1))
 
 
 def assemble(parameters: Sequence[Parameter], n_rows: int, pieces: Iterable[tuple[Rows | slice, Table]]) -> Table:

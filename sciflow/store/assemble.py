@@ -12,6 +12,7 @@ from sciflow.errors import ResultsError, SpaceError
 from sciflow.space.spec import from_dict
 from sciflow.store.assembled import DONE, FAILED, ArrayOutput, Assembled, RecordSource, ScalarOutput
 from sciflow.store.cells import cells_of_space, recorded_cells
+from sciflow.store.directory import frozen_defaults
 from sciflow.store.outputs import with_gaps
 from sciflow.store.records import Records
 from sciflow.store.scalars import RecordColumns
@@ -35,8 +36,9 @@ def assemble(
 ) -> Assembled:
     """Reduce what is recorded to one result per variant.
 
-    Among the records of a variant any success comes before a failure, then the newest counts. Records of
-    older revisions of the definition count for the variants that still are in the space.
+    Among the records of a variant those of today's code count before those of other code, then any success before
+    a failure, then the newest. Records of older revisions of the definition count for the variants that still are
+    in the space.
 
     Parameters
     ----------
@@ -56,9 +58,9 @@ def assemble(
     snapshot = directory.snapshot() if snapshot is None else snapshot
     definitions = directory.definitions()
     definition: dict[str, Any] = definitions[-1] if definitions else {}
-    records = Records(snapshot.frames)
+    records = Records(snapshot.frames, definition.get("generation"))
     space = _rebuild(definition)
-    columns = RecordColumns(records, _foreign(definitions, space))
+    columns = RecordColumns(records, _foreign(definitions, space), frozen_defaults(definitions))
     columns.read()
     cells = recorded_cells(columns) if space is None else cells_of_space(space, columns, layout)
     if layout == "dense" and cells.layout != "dense":

@@ -106,7 +106,7 @@ def _rows_in(space: Space, columns: RecordColumns) -> NDArray[np.int64]:
     foreign = [k for k, frame in enumerate(records.frames) if columns.is_foreign(frame)]
     if foreign:
         members = np.concatenate([np.arange(*records.where(k).indices(len(rows))[:2]) for k in foreign])
-        table = columns.table(members).known_as(space.parameters)
+        table = columns.table(members).known_as(space.parameters, columns.defaults)
         rows[members] = space.find(table)
     rows[rows >= space.n_variants] = -1
     return rows

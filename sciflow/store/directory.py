@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from sciflow.canonical import content_digest
+from sciflow.canonical import content_digest, from_plain
 from sciflow.errors import FormatError, SweepMismatchError
 from sciflow.store.atomic import is_temporary, numbered, publish, sync_directory, write_error
 from sciflow.store.frame import newer_format
@@ -18,7 +18,7 @@ from sciflow.store.segment import SegmentWriter
 from sciflow.store.snapshot import SESSION_SUFFIX, Snapshot, take_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DIRECTORY_FORMAT: Final = 1
 _SUBDIRECTORIES = ("definition", "environment", "sessions", "segments")
@@ -200,6 +200,14 @@ class SweepDirectory:
     def segment_writer(self, session: int) -> SegmentWriter:
         """A writer for this process, working for *session*."""
         return SegmentWriter(self.segments, session)
+
+
+def frozen_defaults(definitions: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """The defaults that revisions of a definition declared, by parameter; recorded variants rely on them."""
+    frozen: dict[str, object] = {}
+    for definition in definitions:
+        frozen |= {name: from_plain(value) for name, value in definition.get("defaults", {}).items()}
+    return frozen
 
 
 def _new_identity(workflow_name: str, seed: int) -> bytes:

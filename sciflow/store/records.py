@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +21,26 @@ if TYPE_CHECKING:
 
 
 class Records:
-    """Every recorded variant of some frames has a number; what comes later, and any success, has a higher one.
+    """Every recorded variant of some frames has a number; one that counts more has a higher one.
+
+    Records of today's code count more than those of other code, then successes more than failures, then later
+    ones more than earlier ones.
+
+    Parameters
+    ----------
+    generation
+        The digest of today's code; None when it is not known, and no code counts more than another.
 
     Attributes
     ----------
     frames
-        In the order of their records: failures first, then by session, attempt and time.
+        In the order of their records.
     first
         The number of each frame's first record, and, last, the number of records.
     """
 
-    def __init__(self, frames: Iterable[FrameRef]) -> None:
-        self.frames: Sequence[FrameRef] = sorted(frames, key=_precedence)
+    def __init__(self, frames: Iterable[FrameRef], generation: str | None = None) -> None:
+        self.frames: Sequence[FrameRef] = sorted(frames, key=partial(_precedence, generation))
         self.first: NDArray[np.int64] = np.zeros(len(self.frames) + 1, dtype=np.int64)
         np.cumsum([frame.n for frame in self.frames], out=self.first[1:])
 
@@ -114,9 +123,10 @@ def by_path(frames: Sequence[FrameRef], members: Iterable[int]) -> Iterator[tupl
         yield path, list(group)
 
 
-def _precedence(frame: FrameRef) -> tuple[Any, ...]:
+def _precedence(generation: str | None, frame: FrameRef) -> tuple[Any, ...]:
     header = frame.header
     return (
+        generation is not None and header.get("generation") == generation,
         header["status"] == "done",
         frame.session,
         header.get("attempt", 1),

@@ -14,6 +14,8 @@ from sciflow.store.outputs import plan_outputs, with_gaps
 from sciflow.store.records import PoolBuilder, Records
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from sciflow.store.segment import FrameRef
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 class RecordColumns:
     """The scalar columns of all records, each as one array; arrays of outputs stay where they are."""
 
-    def __init__(self, records: Records, foreign: set[int] | None) -> None:
+    def __init__(self, records: Records, foreign: set[int] | None, defaults: Mapping[str, object]) -> None:
         self.records = records
         self.foreign = foreign
+        self.defaults = defaults
         n = len(records)
         self.runtime_s = np.full(n, np.nan, dtype=np.float32)
         self.failure = np.zeros(n, dtype=np.int32)

@@ -221,6 +221,47 @@ def test_results_of_other_code_are_never_mixed_silently(tmp_path):
     assert len(CALLS) == 6
 
 
+def test_a_failure_of_todays_code_is_not_hidden_by_a_result_of_older_code(tmp_path):
+    def run(function, **options):
+        return Engine("inline", directory=tmp_path, progress=False, **options).execute_parameter_sweep(
+            workflow_of(function)
+        )
+
+    def broken(a, b):
+        if a == 3:
+            raise ValueError("no")
+        return {"area": a * b}
+
+    run(area)
+    results = run(broken, on_stale="rerun")
+
+    assert results.status() == {"done": 4, "failed": 2, "missing": 0}
+
+
+def test_a_parameter_that_goes_leaves_the_variants_at_its_default(engine):
+    extended = workflow_of(area_in)
+    extended.add_parameter("c", [1, 2], default=1)
+    engine.execute_parameter_sweep(extended)
+    CALLS.clear()
+    results = engine.execute_parameter_sweep(workflow_of(area_in))
+
+    assert CALLS == []
+    assert results.status()["done"] == 6
+    assert results.dataset["area"].sel(a=3, b=20).item() == 60
+
+
+def test_a_derived_parameter_may_come_and_go(engine):
+    grid = sciflow.Grid(a=[1, 2], b=[10])
+    with_product = grid.derive(volume="a * b")
+    engine.execute_parameter_sweep(workflow_of(space=with_product))
+    CALLS.clear()
+    without = engine.execute_parameter_sweep(workflow_of(space=grid))
+
+    assert CALLS == []
+    assert without.status()["done"] == 2
+    assert engine.execute_parameter_sweep(workflow_of(space=with_product)).status()["done"] == 2
+
+
 def test_the_plan_says_what_would_run_and_why_and_writes_nothing(engine, tmp_path):
     plan = engine.plan(workflow_of())
 
