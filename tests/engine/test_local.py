@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -328,6 +329,23 @@ def test_a_disk_that_fills_up_ends_the_sweep_with_its_path_and_what_was_committe
         done.stdout + done.stderr
     )
     assert done.stdout.endswith("True 3000\n"), done.stdout
+
+
+def test_a_task_that_holds_on_to_this_process_is_refused_with_the_remedy(tmp_path):
+    lock = threading.Lock()
+
+    def locked(a):
+        with lock:
+            return a
+
+    workflow = sciflow.ExperimentalWorkflow("locked")
+    workflow.add_task("locked", locked)
+    workflow.add_parameter_space({"a": [1]})
+
+    with pytest.raises(sciflow.SciflowError, match=r"lock.*make it inside the task"):
+        sciflow.Engine(directory=tmp_path, progress=False).execute_parameter_sweep(workflow)
+    inline = sciflow.Engine("inline", directory=tmp_path, progress=False)
+    assert inline.execute_parameter_sweep(workflow).status()["done"] == 1
 
 
 def test_a_directory_that_cannot_be_written_is_refused_with_its_path(tmp_path):
