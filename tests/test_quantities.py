@@ -104,4 +104,5 @@ def test_a_size_is_written_in_binary_units(n_bytes, text):
 
 @given(st.floats(min_value=0.0001, max_value=1e7))
 def test_a_written_duration_reads_back_within_its_rounding(seconds):
-    assert parse_seconds(render_seconds(seconds)) == pytest.approx(seconds, rel=0.34)  # 0.15 s is written as 0.1 s or 0.2 s
+    # 0.15 s is written as 0.1 s or 0.2 s
+    assert parse_seconds(render_seconds(seconds)) == pytest.approx(seconds, rel=0.34)
