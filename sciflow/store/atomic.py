@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import uuid
@@ -62,11 +63,11 @@ def publish(path: Path, data: bytes) -> bool:
         try:
             created = _link(temporary, path, data)
         finally:
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
         if created:
             sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise write_error(path, error) from error
     return created
 
@@ -80,7 +81,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
         if durable:
             sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise write_error(path, error) from error
 
 
@@ -103,6 +104,12 @@ def numbered(directory: Path, suffix: str) -> Iterator[tuple[int, Path]]:
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _remove(temporary: Path) -> None:
+    """Take away what is left of a failed write, if that can be done; what it failed of is the news."""
+    with contextlib.suppress(OSError):  # a read-only file system refuses this too, even when there is nothing
+        temporary.unlink(missing_ok=True)
 
 
 def _write_new(path: Path, data: bytes, *, durable: bool = True) -> None:

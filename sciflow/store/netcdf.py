@@ -103,11 +103,12 @@ class NetcdfFile:
     def axis(self, name: str, values: NDArray[Any], attributes: Mapping[str, Any]) -> None:
         """The values along a dimension, as a variable of its name."""
         self.dimension(name, len(values))
-        if values.dtype.kind in "OUS" and len(values) <= _LONGEST_TEXT_AXIS:
-            texts = np.array([_text(value) for value in values.tolist()], dtype=object)
+        texts = [_text(value) for value in values.tolist()] if values.dtype.kind in "OUS" else None
+        # HDF5 ends a text of variable length at a zero byte
+        if texts is not None and len(texts) <= _LONGEST_TEXT_AXIS and not any("\0" in text for text in texts):
             variable = self._file.create_variable(name, (name,), h5py.string_dtype())
             if len(texts):
-                variable[...] = texts
+                variable[...] = np.array(texts, dtype=object)
             _set(variable, attributes)
         else:
             self.variable(name, (name,), values, attributes)
@@ -221,8 +222,10 @@ def _encode(values: NDArray[Any]) -> NDArray[np.bytes_]:
     if values.dtype.kind == "S":
         return values
     listed: list[Any] = values.reshape(-1).tolist()
+    if not set(map(type, listed)) <= {str, type(None)}:
+        listed = list(map(_text, listed))  # 1, 1.0 and True are equal and read differently
     distinct = {value: place for place, value in enumerate(dict.fromkeys(listed))}
-    pool = np.array([_text(value).encode("utf-8", "replace") for value in distinct], dtype=np.bytes_)
+    pool = np.array([_text(value).encode() for value in distinct], dtype=np.bytes_)
     codes = np.fromiter(map(distinct.__getitem__, listed), dtype=np.int64, count=len(listed))
     return (pool[codes] if len(pool) else np.empty(0, "S1")).reshape(values.shape)
 
@@ -230,7 +233,8 @@ def _encode(values: NDArray[Any]) -> NDArray[np.bytes_]:
 def _text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # half a character is none
 
 
 def _time_attributes(dtype: np.dtype[Any]) -> dict[str, str]:
@@ -240,7 +244,9 @@ def _time_attributes(dtype: np.dtype[Any]) -> dict[str, str]:
 
 
 def _attribute(value: object) -> Any:
-    return value if isinstance(value, (str, int, float, np.ndarray)) else json.dumps(value)
+    if isinstance(value, str):
+        return _text(value).replace("\0", " ")
+    return value if isinstance(value, (int, float, np.ndarray)) else json.dumps(value)
 
 
 def _set(variable: Any, attributes: Mapping[str, Any]) -> None:

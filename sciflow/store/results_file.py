@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sciflow.store.assembled import Assembled, Coordinate
+    from sciflow.store.assembled import Assembled, Coordinate, Output
     from sciflow.store.directory import SweepDirectory
 
 MOST_ARRAY_BYTES: Final = 1 << 30
@@ -32,6 +32,7 @@ MOST_ARRAY_BYTES: Final = 1 << 30
 
 _MOST_METADATA_CHARACTERS = 8 << 20
 _MOST_MESSAGES = 1000
+_FACTS = frozenset({"status", "attempt", "runtime_s", "failure"})
 
 
 def write_results(
@@ -76,7 +77,8 @@ def write_results(
         os.replace(temporary, path)  # noqa: PTH105  os.* calls are what fault tests count
         sync_directory(directory.path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a read-only file system refuses this too
+            temporary.unlink(missing_ok=True)
         raise write_error(path, error) from error
     write_state(directory, commits, size, left_out)
     return path
@@ -121,7 +123,10 @@ class _Writer:
         self._file, self._assembled = file, assembled
         listed = assembled.layout == "flat" and assembled.coords
         self._common = {"coordinates": " ".join(assembled.coords)} if listed else {}
-        self._taken = {*assembled.dims, *assembled.coords, *assembled.outputs}
+        self._names = _file_names(assembled)
+        self._taken = {*assembled.dims, *assembled.coords, *_FACTS}
+        for output in assembled.outputs.values():
+            self._taken |= _variables_of(output, self._names[output.name])
         self._dim_values: dict[str, Any] = {}
 
     def write(self, *, all_arrays: bool) -> list[str]:
@@ -176,7 +181,7 @@ class _Writer:
 
     def _write_array(self, output: ArrayOutput, extent: tuple[int, ...]) -> None:
         dims = (*self._assembled.dims, *self._inner_dims(output, extent))
-        name, attributes = _file_name(output.name), self._attributes(output.name, output.attributes)
+        name, attributes = self._names[output.name], self._attributes(output.name, output.attributes)
         if output.shape is not None:
 
             def gather(start: int, stop: int) -> NDArray[Any]:
@@ -204,7 +209,7 @@ class _Writer:
                 or self._file.length(name) not in {None, length}
                 or self._dim_values.get(name, values) != values
             ):
-                name = f"{_file_name(output.name)}_{name}"
+                name = f"{self._names[output.name]}_{name}"
             if self._file.length(name) is None:
                 self._file.dimension(name, length)
                 self._dim_values[name] = values
@@ -214,10 +219,11 @@ class _Writer:
         return dims
 
     def _put(self, name: str, values: NDArray[Any], attributes: Mapping[str, Any]) -> None:
-        self._file.variable(_file_name(name), self._assembled.dims, values, self._attributes(name, attributes))
+        file_name = self._names.get(name, name)
+        self._file.variable(file_name, self._assembled.dims, values, self._attributes(name, attributes))
 
     def _attributes(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        original = {"long_name": name} if name != _file_name(name) else {}
+        original = {"long_name": name} if name != self._names.get(name, name) else {}
         return {**original, **attributes, **self._common}
 
 
@@ -240,5 +246,32 @@ class _Padding:
 
 
 def _file_name(name: str) -> str:
-    """The name in the file, where a slash would make a group."""
-    return name.replace("/", "_")
+    """The name as HDF5 can have it: a slash would make a group, a zero byte end it, a dot is the group itself."""
+    readable = name.translate({ord("/"): "_", 0: "_"}).encode("utf-8", "replace").decode()
+    return "_" if readable == "." else readable
+
+
+def _file_names(assembled: Assembled) -> dict[str, str]:
+    """The name of each output in the file, where one variable may not hide another."""
+    taken = {*assembled.dims, *assembled.coords, *_FACTS}
+    names: dict[str, str] = {}
+    # first those whose name can stay what it is
+    for output in sorted(assembled.outputs.values(), key=lambda one: one.name != _file_name(one.name)):
+        name = _file_name(output.name)
+        # an output of the name itself keeps it; another one's parts (y_real of a complex y) give way
+        others = {other for other in assembled.outputs if other != output.name}
+        while _variables_of(output, name) & (taken | others):
+            name += "_"
+        names[output.name] = name
+        taken |= _variables_of(output, name)
+    return names
+
+
+def _variables_of(output: Output, name: str) -> set[str]:
+    """The names of variables and dimensions that an output has in the file if it is called *name* there."""
+    if isinstance(output, ArrayOutput) and output.shape is None:
+        ragged = {f"{name}_size", f"{name}_rank"}
+    else:
+        ragged = set[str]()
+    dtype = output.dtype if isinstance(output, ArrayOutput) else output.values.dtype
+    return {name, *ragged, *([f"{name}_real", f"{name}_imag"] if dtype.kind == "c" else [])}

@@ -394,3 +394,48 @@ def test_the_command_has_help_and_refuses_a_place_without_a_sweep(tmp_path, caps
     assert main([str(tmp_path)]) == 1
     assert "there is no sweep" in capsys.readouterr().err
     assert os.listdir(tmp_path) == []  # noqa: PTH208  names only
+
+
+HOSTILE = {
+    "a/b": [1, 2],
+    "a_b": [3, 4],
+    "y": [1j, 2j],
+    "y_real": [5, 6],
+    "r": [np.arange(1), np.arange(2)],
+    "r_size": [7, 8],
+    "q": [np.arange(1), np.arange(2)],
+    "q_rank": [9, 10],
+    ".": [11, 12],
+    "n\0": [13, 14],
+    "\udc80": ["half \udc80", "x"],
+}
+
+
+@ENGINES
+def test_names_and_texts_that_hdf5_cannot_have_do_not_cost_the_file(sweep, engine):
+    space = Grid(a=Axis("a", ["\udc80", "z\0z"], unit="\0\udc80"))
+    sweep.add_definition({"space": space.describe()})
+    record(sweep, space, [0, 1], s=column.outputs([np.arange(2), np.arange(2)], dims=["status"]), **HOSTILE)
+    write_results(sweep)
+
+    ds = opened(sweep, engine)
+
+    assert ds.s.dims == ("a", "s_status")
+    for name in ("a_b", "y_real", "r_size", "q_rank"):
+        assert ds[name].values.tolist() == HOSTILE[name]
+    original = {variable.attrs.get("long_name"): variable.values.tolist() for variable in ds.variables.values()}
+    assert original["a/b"] == [1, 2]
+    assert original["n\0".replace("\0", " ")] == [13, 14]
+    assert [text if isinstance(text, str) else text.decode() for text in ds["?"].values] == ["half ?", "x"]
+
+
+@ENGINES
+def test_values_of_several_types_that_are_equal_are_written_apart(sweep, engine):
+    space = Grid(a=range(5))
+    sweep.add_definition({"space": space.describe()})
+    record(sweep, space, range(5), y=[1, True, 1.0, "1", 0])
+    write_results(sweep)
+
+    texts = [text if isinstance(text, str) else text.decode() for text in opened(sweep, engine).y.values]
+
+    assert texts == ["1", "True", "1.0", "1", "0"]

@@ -197,3 +197,16 @@ def test_names_that_only_look_numbered_are_passed_over(tmp_path):
 
     assert [number for number, _ in atomic.numbered(tmp_path, ".json")] == [1, 2]
     assert list(atomic.numbered(tmp_path / "none", ".json")) == []
+
+
+@pytest.mark.parametrize("write", [atomic.publish, atomic.replace])
+def test_a_read_only_file_system_is_said_with_its_path(tmp_path, monkeypatch, write):
+    # there even removing what does not exist fails
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(type(tmp_path), "unlink", refuse)
+
+    with pytest.raises(StoreWriteError, match=r"cannot write .*a: Read-only file system \(EROFS\)"):
+        write(tmp_path / "a", b"1")
