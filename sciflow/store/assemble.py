@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from sciflow.canonical import from_plain
 from sciflow.errors import ResultsError, SpaceError
 from sciflow.space.spec import from_dict
 from sciflow.store.assembled import DONE, FAILED, ArrayOutput, Assembled, RecordSource, ScalarOutput
@@ -62,7 +63,7 @@ def assemble(
     space = _rebuild(definition)
     columns = RecordColumns(records, _foreign(definitions, space), frozen_defaults(definitions))
     columns.read()
-    cells = recorded_cells(columns) if space is None else cells_of_space(space, columns, layout)
+    cells = recorded_cells(columns, _defaults(definition)) if space is None else cells_of_space(space, columns, layout)
     if layout == "dense" and cells.layout != "dense":
         raise ResultsError(
             "this sweep has no dense layout: its space is too large or cannot be rebuilt; use the flat layout"
@@ -79,6 +80,10 @@ def _rebuild(definition: Mapping[str, Any]) -> Space | None:
     except SpaceError:
         return None
     return space if space.n_up_to(2**62) < 2**62 else None
+
+
+def _defaults(definition: Mapping[str, Any]) -> dict[str, object]:
+    return {name: from_plain(value) for name, value in definition.get("defaults", {}).items()}
 
 
 def _foreign(definitions: Sequence[Mapping[str, Any]], space: Space | None) -> set[int] | None:

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from sciflow.canonical import Named, canonical_text, plain
+from sciflow.canonical import Named, canonical_text, identity_key, plain
 from sciflow.errors import ResultsError
+from sciflow.space.table import Column, Table, objects
 from sciflow.space.typed import typed_pool
+from sciflow.space.variant import Parameter
 from sciflow.store.assembled import Coordinate
 from sciflow.store.column import ID_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from sciflow.space.algebra import Space
-    from sciflow.space.table import Table
-    from sciflow.space.variant import Parameter
     from sciflow.store.assembled import Layout
     from sciflow.store.scalars import RecordColumns
 
@@ -112,8 +114,11 @@ def _rows_in(space: Space, columns: RecordColumns) -> NDArray[np.int64]:
     return rows
 
 
-def recorded_cells(columns: RecordColumns) -> Cells:
-    """One place for each variant that is recorded, told apart by its id, in the order of their rows."""
+def recorded_cells(columns: RecordColumns, defaults: Mapping[str, object]) -> Cells:
+    """One place for each variant that is recorded, told apart by its id, in the order of their rows.
+
+    A variant that was recorded before a parameter of *defaults* was added is at the default.
+    """
     ids = np.ascontiguousarray(columns.ids).view(f"S{ID_BYTES}").reshape(-1)
     distinct, of_record = np.unique(ids, return_inverse=True)
     last = np.zeros(len(distinct), dtype=np.int64)
@@ -121,8 +126,22 @@ def recorded_cells(columns: RecordColumns) -> Cells:
     order = np.argsort(columns.records.rows()[last], kind="stable")
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))
-    coords = _flat_coords(columns.table(last[order]))
+    coords = _flat_coords(_at_defaults(columns.table(last[order]), defaults))
     return Cells("flat", ("variant",), (len(distinct),), coords, position[of_record], None)
+
+
+def _at_defaults(table: Table, defaults: Mapping[str, object]) -> Table:
+    columns, parameters = dict(table.columns), list(table.parameters)
+    for name, default in defaults.items():
+        column = columns.get(name)
+        if column is None:
+            columns[name] = Column(objects([default]), np.zeros(table.n_rows, dtype=np.int64))
+            parameters.append(Parameter(name))
+        elif column.codes.size and column.codes.min() < 0:
+            pool: list[Any] = [*column.pool.tolist(), default]
+            keys = list(map(identity_key, pool))
+            columns[name] = Column(objects(pool), np.where(column.codes < 0, keys.index(keys[-1]), column.codes))
+    return Table(tuple(parameters), columns, table.n_rows)
 
 
 def _flat_coords(table: Table) -> dict[str, Coordinate]:

@@ -415,3 +415,24 @@ def test_the_golden_rule_of_speed_a_million_variants_in_under_a_second(sweep):
 
     assert (found.outputs["z"].values.ravel() == np.arange(200_000)).all()
     assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("again", [[0, 1], []])
+def test_where_a_function_decides_what_was_recorded_before_a_parameter_is_at_its_default(sweep, again):
+    space = Grid(a=[1, 2])
+    sweep.add_definition({"space": space.where(lambda a: a > 0).describe()})
+    record(sweep, space, [0, 1], y=[1, 2])
+    later = space * Axis("p", [5.0, 7], default=5)
+    sweep.add_definition({"space": later.where(lambda a: a > 0).describe(), "defaults": {"p": 5}})
+    record(sweep, later, [2 * row + 1 for row in again], y=[3, 4][: len(again)])
+
+    got = assemble(sweep)
+
+    values = got.coords["p"].values.tolist()
+    assert dict(
+        zip(zip(got.coords["a"].values.tolist(), values, strict=True), got.outputs["y"].values, strict=True)
+    ) == {
+        (1, 5): 1,
+        (2, 5): 2,
+        **({(1, 7): 3, (2, 7): 4} if again else {}),
+    }
