@@ -182,8 +182,12 @@ class Recorder:
                         self._check(str(variable), value[variable])
                         record[str(variable)] = value[variable]
                 else:
-                    self._check(name, value)
-                    record[name] = value
+                    kept = _without_mask(value)
+                    self._check(name, kept)
+                    record[name] = kept
+                    for coordinate in _other_coordinates(value):
+                        self._check(coordinate, value.coords[coordinate])
+                        record.setdefault(coordinate, value.coords[coordinate].drop_vars(coordinate, errors="ignore"))
         except OutputError as error:
             return Failure.of(error, self._task_of(str(name)))
         return record
@@ -197,11 +201,14 @@ class Recorder:
             )
         if type(value) is int and not -(2**63) <= value < 2**63:
             raise OutputError(
-                f"output {name!r} of task {task!r} is an integer beyond 64 bits ({value}); return a float or a string"
+                f"output {name!r} of task {task!r} is an integer beyond what 64 bits with a sign hold ({value}); "
+                "return a float or a string"
             )
         if not _recordable(value):
+            dtype = getattr(value, "dtype", None)
+            kind = type(value).__name__ + ("" if dtype is None else f" of {dtype}")
             raise OutputError(
-                f"output {name!r} of task {task!r} is of type {type(value).__name__}, which cannot be recorded; return "
+                f"output {name!r} of task {task!r} is of type {kind}, which cannot be recorded; return "
                 "a number, bool, string, None, NumPy array or xarray object, or write a file with context.artifact()"
             )
 
@@ -211,6 +218,22 @@ def _recordable(value: Any) -> bool:
         return True
     array = value.values if _is_labelled(value) else value
     return isinstance(array, np.ndarray) and array.dtype.kind in "biufcUSmM"
+
+
+def _without_mask(value: Any) -> Any:
+    """A masked array with NaN where it is masked: what lies under a mask is not data."""
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    masked = cast("np.ma.MaskedArray[Any, Any]", value)
+    if not np.ma.is_masked(masked):
+        return np.asarray(masked.data)
+    wide: Any = masked if masked.dtype.kind in "fc" else masked.astype(np.float64)
+    return wide.filled(np.nan)
+
+
+def _other_coordinates(value: Any) -> list[str]:
+    """Coordinates of an xarray.DataArray that are not the labels of a dim; they are recorded beside it."""
+    return [str(name) for name in value.coords if name not in value.dims] if _is_labelled(value) else []
 
 
 def _is_labelled(value: Any) -> bool:

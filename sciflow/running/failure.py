@@ -53,12 +53,17 @@ class Failure:
         frames = traceback.extract_tb(stack)
         where = f"{Path(frames[-1].filename).name}:{frames[-1].name}:{frames[-1].lineno}" if frames else task
         kind = type(error).__name__
+        try:
+            message = str(error)
+        except Exception as broken:  # noqa: BLE001  an exception that cannot even say what it is
+            message = f"(its text cannot be read: {type(broken).__name__})"
+        # format_exception shows an exception without a text as such
         text = "".join(traceback.format_exception(type(error), error, stack))
         return cls(
             cause="exit" if isinstance(error, SystemExit) else "exception",
             task=task,
             type=kind,
-            message=str(error)[:2000],
+            message=message[:2000],
             traceback=text[-_LONGEST:],
             fingerprint=f"{kind} at {where}",
             definition=isinstance(error, BindingError | OutputError),

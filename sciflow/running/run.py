@@ -61,7 +61,9 @@ class VariantRunner:
         try:
             for call in self._calls:
                 slots.append(call(slots, attempt))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise  # of the user, in this very process
+        except BaseException as error:
             step = self._definition.steps[len(slots) - self._n]
             raise TaskFailedError(step.task.name) from error
         if self._only is not None:
@@ -77,7 +79,9 @@ class VariantRunner:
         def run(row: Values, attempt: int) -> Mapping[str, Any]:
             try:
                 value = call(row, attempt)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise  # of the user, in this very process
+            except BaseException as error:
                 raise TaskFailedError(step.task.name) from error
             return value if type(value) is dict else _outputs(step, value)
 

@@ -97,11 +97,11 @@ def test_a_labelled_dataset_is_spread_into_its_variables(tmp_path):
     ("outcome", "said"),
     [
         ({"x": object()}, "of type object"),
-        ({"x": 2**70}, "beyond 64 bits"),
+        ({"x": 2**70}, "64 bits with a sign"),
         ({"a": 1.0}, "named 'a'"),
         ({"status": 1.0}, "named 'status'"),
         ({3: 1.0}, "named 3"),
-        ({"x": np.array([object()])}, "of type ndarray"),
+        ({"x": np.array([object()])}, "ndarray of object"),
     ],
 )
 def test_what_cannot_be_recorded_fails_that_variant_alone_and_names_task_output_and_type(tmp_path, outcome, said):
@@ -111,3 +111,36 @@ def test_what_cannot_be_recorded_fails_that_variant_alone_and_names_task_output_
     assert failures[0].type == OutputError.__name__
     assert said in failures[0].message
     assert "'f'" in failures[0].message
+
+
+def test_what_lies_under_a_mask_is_not_recorded(tmp_path):
+    (frame,), _ = record(
+        tmp_path,
+        [{"v": np.ma.masked_array([1.0, 99.0], [False, True]), "n": np.ma.masked_array([1, 99], [False, True])}],
+    )
+
+    assert np.array_equal(frame.table()["v"], [[1.0, np.nan]], equal_nan=True)
+    assert np.array_equal(frame.table()["n"], [[1.0, np.nan]], equal_nan=True)
+
+
+def test_coordinates_besides_the_labels_of_dims_are_recorded_as_variables(tmp_path):
+    field = xr.DataArray(
+        [[1.0, 2.0]], dims=("x", "z"), coords={"x": [5], "lat": (("x", "z"), [[50.0, 51.0]]), "t": 3.5}
+    )
+    (frame,), failures = record(tmp_path, [{"field": field}])
+
+    assert failures == []
+    assert frame.table()["lat"].tolist() == [[[50.0, 51.0]]]
+    assert float(frame.table()["t"].ravel()[0]) == 3.5
+    assert frame.column("field")["coords"] == {"x": [5]}
+
+
+def test_an_exception_that_cannot_say_what_it_is_is_a_failure_like_others():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    failure = Failure.of(Mute(), "f")
+
+    assert failure.type == "Mute"
+    assert "cannot be read" in failure.message
