@@ -13,7 +13,7 @@ from sciflow.engine.driver import Driver
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.sweep import Sweep
-from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError
+from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
 from sciflow.scheduling.policy import Policy, parse_policy
 from sciflow.store.commits import is_consolidated
@@ -101,7 +101,7 @@ class Engine:
         force: bool = False,
     ) -> Plan:
         """Say what `execute_parameter_sweep` would run, without running or writing anything."""
-        definition = workflow.validate()
+        definition = _definition_of(workflow)
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
@@ -146,7 +146,7 @@ class Engine:
         )
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
-        definition = workflow.validate()
+        definition = _definition_of(workflow)
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
 
         def look() -> tuple[Sweep, Plan]:
@@ -196,6 +196,12 @@ class Engine:
         if choice == "keep":
             return False
         raise StaleError(f"{text}; nothing was run")
+
+
+def _definition_of(workflow: ExperimentalWorkflow) -> Definition:
+    if not hasattr(workflow, "validate"):
+        raise WorkflowError(f"an Engine runs an ExperimentalWorkflow, not {workflow!r}")
+    return workflow.validate()
 
 
 def find_cluster(cluster: str | Cluster, workers: int | None = None) -> Cluster:

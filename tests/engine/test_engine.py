@@ -17,6 +17,7 @@ from sciflow.errors import (
     SweepError,
     SweepMismatchError,
     UnmetRequirementError,
+    WorkflowError,
 )
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.lease import Session
@@ -391,3 +392,8 @@ def test_a_workflow_without_parameters_has_one_variant(engine):
     workflow.add_task("f", lambda: 42)
 
     assert engine.execute_parameter_sweep(workflow).status()["done"] == 1
+
+
+def test_what_is_no_workflow_is_refused(engine):
+    with pytest.raises(WorkflowError, match="runs an ExperimentalWorkflow, not 'x'"):
+        engine.execute_parameter_sweep("x")
