@@ -136,11 +136,11 @@ def test_coordinates_besides_the_labels_of_dims_are_recorded_as_variables(tmp_pa
 
 
 def test_an_exception_that_cannot_say_what_it_is_is_a_failure_like_others():
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise RuntimeError("no text")
 
-    failure = Failure.of(Mute(), "f")
+    failure = Failure.of(MuteError(), "f")
 
-    assert failure.type == "Mute"
+    assert failure.type == "MuteError"
     assert "cannot be read" in failure.message
