@@ -134,11 +134,8 @@ class Space(ABC):
         foreign = np.zeros(table.n_rows, dtype=np.bool_)
         mine: list[str] = []
         for parameter in table.parameters:
-            if parameter.derived:
-                continue
             if parameter.name in known:
-                if not known[parameter.name].derived:
-                    mine.append(parameter.name)
+                mine.append(parameter.name)
             else:
                 column = table.columns[parameter.name]
                 counts = np.array([*map(parameter.counts_at, column.pool.tolist()), False], dtype=np.bool_)
