@@ -100,6 +100,14 @@ class RowSet:
     def __and__(self, other: RowSet) -> RowSet:
         return self - (self - other)
 
+    def within(self, start: int, stop: int) -> RowSet:
+        """The rows in ``[start, stop)``, found without looking at the others."""
+        first = int(np.searchsorted(self.stops, start, side="right"))
+        past = int(np.searchsorted(self.starts, stop, side="left"))
+        if past <= first:
+            return RowSet.empty()
+        return RowSet(np.maximum(self.starts[first:past], start), np.minimum(self.stops[first:past], stop))
+
     def split(self, n: int) -> tuple[RowSet, RowSet]:
         """The first *n* rows, and the rest."""
         if n >= len(self):

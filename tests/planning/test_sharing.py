@@ -1,8 +1,9 @@
-"""What variants share is found exactly, and the enumeration puts those that share next to each other."""
+"""What variants share is found exactly, kept together, and run once, whatever the order in which workers answer."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sciflow.canonical import identity_key
+from sciflow.planning.backlog import Backlog, Parcel
+from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing
 from sciflow.scheduling.policy import Immediate
 from sciflow.space import Grid, Points, Space, Zip
@@ -152,3 +155,125 @@ def test_points_that_share_are_brought_together() -> None:
     sharing = Sharing.of(definition(points, {"load": ["a"]}))
     assert sharing.tasks[0].is_local
     assert sharing.rows(np.arange(10)).tolist() == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+
+
+# ------------------------------------------------------------------------------------------------------- backlog
+
+
+class Workers:
+    """Do what parcels say, and count how often each distinct run is done."""
+
+    def __init__(self, sharing: Sharing, backlog: Backlog) -> None:
+        self.sharing, self.backlog = sharing, backlog
+        self.n_runs: Counter[tuple[str, int]] = Counter()
+        self.kept: set[tuple[str, int]] = set()
+        self.done: list[int] = []
+
+    def run_of(self, name: str, position: int) -> tuple[str, int]:
+        task = next(task for task in self.sharing.tasks if task.name == name)
+        return name, int(self.sharing.evaluations(task, np.array([position]))[0])
+
+    def do(self, parcel: Parcel, n_handed_back: int) -> None:
+        positions = parcel.positions.rows().tolist()
+        if parcel.until:
+            (task,) = (task for task in self.sharing.tasks if task.name == parcel.until)
+            for position, run in zip(positions, parcel.evaluations, strict=True):
+                assert self.run_of(task.name, position) == (task.name, run)
+                assert all(self.run_of(name, position) in self.kept for name in task.needs)
+                self.n_runs[task.name, run] += 1
+                self.kept.add((task.name, run))
+            self.backlog.staged(parcel)
+            return
+        n = max(1, len(positions) - n_handed_back)
+        memory: set[tuple[str, int]] = set()
+        for position in positions[:n]:
+            for task in self.sharing.tasks:
+                run = self.run_of(task.name, position)
+                if run not in memory and not (parcel.kept and run in self.kept):
+                    self.n_runs[run] += 1
+                memory.add(run)
+        self.done += positions[:n]
+        for name, position in self.backlog.settle(RowSet.from_rows(positions[:n])):
+            self.kept.remove(self.run_of(name, position))
+        if positions[n:]:
+            for task in self.sharing.tasks:
+                if self.run_of(task.name, positions[n]) in memory:
+                    self.kept.add(self.run_of(task.name, positions[n]))
+            self.backlog.give_back(parcel, RowSet.from_rows(positions[n:]))
+
+
+def work(sharing: Sharing, todo: RowSet, draw: Any, *, hand_back: bool = True) -> Workers:
+    backlog = Backlog(sharing, {1: todo})
+    workers = Workers(sharing, backlog)
+    in_flight: list[Parcel] = []
+    while backlog or in_flight:
+        size = draw(st.integers(1, 12))
+        parcel = backlog.take(lambda _, size=size: size) if len(in_flight) < 4 else None
+        if parcel is not None:
+            in_flight.append(parcel)
+        if parcel is None or draw(st.booleans()):
+            answered = in_flight.pop(draw(st.integers(0, len(in_flight) - 1)))
+            n_left = draw(st.integers(0, 3)) if hand_back and len(answered.positions) > 1 else 0
+            workers.do(answered, n_left)
+    return workers
+
+
+@given(shared_sweeps(), st.data())
+def test_each_variant_and_each_shared_run_is_done_exactly_once(made: Any, data: st.DataObject) -> None:
+    space, footprints = made
+    sharing = Sharing.of(definition(space, footprints))
+    some = data.draw(st.sets(st.integers(0, space.n_variants - 1))) if data.draw(st.booleans()) else range(len(space))
+    todo = RowSet.from_rows(sorted(some))
+    # across each other shared runs that are handed back may be done twice: nobody knows who else needs them
+    all_local = all(task.is_local for task in sharing.tasks)
+    workers = work(sharing, todo, data.draw, hand_back=all_local)
+    assert sorted(workers.done) == todo.rows().tolist()
+    assert set(workers.n_runs.values()) <= {1}
+    needed = {workers.run_of(task.name, position) for task in sharing.tasks for position in workers.done}
+    assert set(workers.n_runs) == needed
+    assert workers.kept == set(), "every kept value is released when nobody needs it"
+
+
+def chain(space: Space) -> Sharing:
+    return Sharing.of(definition(space, {"load": ["a"], "fit": ["a", "b"], "go": list(space.names)}))
+
+
+def test_a_parcel_ends_where_a_shared_run_ends() -> None:
+    backlog = Backlog(chain(Grid(a=range(3), b=range(4), c=range(5))), {1: RowSet.span(0, 60)})
+    sizes = []
+    while (parcel := backlog.take(lambda _: 45)) is not None:
+        assert not parcel.until
+        sizes.append(len(parcel.positions))
+    assert sizes == [40, 20]
+
+
+def test_a_run_that_many_parcels_share_is_done_first_and_others_go_on_meanwhile() -> None:
+    backlog = Backlog(chain(Grid(a=range(2), b=range(4), c=range(5))), {1: RowSet.span(0, 40)})
+    first, second = backlog.take(lambda _: 5), backlog.take(lambda _: 5)
+    assert first is not None
+    assert second is not None
+    assert (first.until, first.evaluations) == ("load", (0,))
+    assert (second.until, second.evaluations) == ("load", (1,)), "the other worker computes the next shared run"
+    assert backlog.take(lambda _: 5) is None
+    backlog.staged(second)
+    parcel = backlog.take(lambda _: 5)
+    assert parcel is not None
+    assert (parcel.positions.rows().tolist(), parcel.kept) == (list(range(20, 25)), True)
+
+
+def test_what_is_left_to_do_alone_decides_what_is_shared() -> None:
+    sharing = chain(Grid(a=range(2), b=range(4), c=range(5)))
+    backlog = Backlog(sharing, {1: RowSet.from_rows([3, 4])})
+    parcel = backlog.take(lambda _: 2)
+    assert parcel is not None
+    assert not parcel.until, "the rest of the group is recorded already"
+
+
+def test_a_million_variants_wait_in_a_few_numbers() -> None:
+    backlog = Backlog(chain(Grid(a=range(100), b=range(100), c=range(100))), {1: RowSet.span(0, 10**6)})
+    parcels = []
+    while (parcel := backlog.take(lambda _: 100_000)) is not None:
+        parcels.append(parcel)
+        backlog.settle(parcel.positions)
+    assert len(parcels) == 10
+    assert all(len(parcel.positions.starts) == 1 for parcel in parcels)

@@ -1,0 +1,328 @@
+"""Backlog: the variants that wait, handed out in parcels so that what variants share is computed once; pure.
+
+A parcel is cut where runs that are shared end, as far as its size allows. A shared run whose variants all lie in one
+parcel is done there and kept nowhere. Any other is staged: a parcel of its own computes and keeps its value, the
+parcels that need it wait for that, and the value is released when the last variant that needs it is settled.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from sciflow.planning.rows import RowSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from sciflow.planning.sharing import SharedTask, Sharing
+
+    Numbers = NDArray[np.int64]
+
+Evaluation: TypeAlias = tuple[str, int]
+"""A task and the number of one of its distinct runs."""
+
+_PIECE = 1 << 16
+_STAGED_TOGETHER = 16  # shared runs in one parcel: few, so that several workers compute them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """Variants to be sent together.
+
+    Attributes
+    ----------
+    positions
+        Which, in the order of the enumeration.
+    attempt
+        Which try this is for all of them.
+    until
+        The task whose value alone is wanted, to be kept; empty to run the variants whole.
+    evaluations
+        The runs of that task, one per position.
+    kept
+        Whether some values that the variants share may be kept already.
+    careful
+        Whether each variant is noted as it starts, so that one that kills its worker can be found.
+    alone
+        Whether the one variant has killed a worker before.
+    """
+
+    positions: RowSet
+    attempt: int
+    until: str = ""
+    evaluations: tuple[int, ...] = ()
+    kept: bool = False
+    careful: bool = False
+    alone: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Blocked:
+    """Variants, or a parcel that computes shared runs, and the shared runs that they wait for."""
+
+    attempt: int
+    positions: RowSet
+    needs: set[Evaluation]
+    stage: Parcel | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Needs:
+    """What variants need before they can go.
+
+    Attributes
+    ----------
+    missing
+        Runs that are not kept.
+    new
+        Those of them that nobody computes yet: task → run → a position that needs it.
+    any_kept
+        Whether some that they need are kept.
+    """
+
+    missing: set[Evaluation] = field(default_factory=set[Evaluation])
+    new: dict[str, dict[int, int]] = field(default_factory=dict[str, dict[int, int]])
+    any_kept: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Backlog:
+    """What waits, what is ready and what is kept.
+
+    Parameters
+    ----------
+    sharing : what variants share
+    todo : attempt number → positions to run
+    """
+
+    sharing: Sharing
+    todo: Mapping[int, RowSet]
+    _all: RowSet = field(init=False)
+    _waiting: deque[tuple[int, RowSet]] = field(init=False)
+    _ready: deque[Parcel] = field(init=False, default_factory=deque[Parcel])
+    _blocked: list[_Blocked] = field(init=False, default_factory=list[_Blocked])
+    _staging: set[Evaluation] = field(init=False, default_factory=set[Evaluation])
+    _kept: dict[str, dict[int, int]] = field(init=False)  # task → run → variants that still need it
+    _counts: dict[str, Numbers] = field(init=False, default_factory=dict[str, "Numbers"])
+    _tasks: dict[str, SharedTask] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._waiting = deque((attempt, positions) for attempt, positions in self.todo.items() if len(positions))
+        self._all = RowSet.empty()
+        for _, positions in self._waiting:
+            self._all = self._all | positions
+        self._tasks = {task.name: task for task in self.sharing.tasks}
+        self._kept = {name: {} for name in self._tasks}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._ready or self._blocked)
+
+    @property
+    def n_waiting(self) -> int:
+        """Variants that no worker has yet."""
+        waiting = sum(len(positions) for _, positions in self._waiting)
+        blocked = sum(len(one.positions) for one in self._blocked if one.stage is None)
+        return waiting + blocked + sum(len(one.positions) for one in self._ready if not one.until)
+
+    # ------------------------------------------------------------------------------------------------- handing out
+
+    def take(self, size: Callable[[int], int]) -> Parcel | None:
+        """Give the next parcel, or None when all that is left waits for shared runs.
+
+        Parameters
+        ----------
+        size
+            How many variants a parcel should have, given how many wait.
+        """
+        while not self._ready and self._waiting:
+            parcel = self._cut(size(self.n_waiting))
+            if not self._tasks:
+                return parcel
+            found = self._needs(parcel)
+            if not found.missing:
+                return replace(parcel, kept=found.any_kept)
+            self._block(parcel, found)
+        return self._ready.popleft() if self._ready else None
+
+    def _cut(self, n: int) -> Parcel:
+        attempt, waiting = self._waiting.popleft()
+        head, rest = waiting.split(max(n, 1))
+        if len(rest) and self._tasks:
+            head, rest = self._cut_where_runs_end(waiting, head, rest)
+        if len(rest):
+            self._waiting.appendleft((attempt, rest))
+        return Parcel(head, attempt)
+
+    def _cut_where_runs_end(self, waiting: RowSet, head: RowSet, rest: RowSet) -> tuple[RowSet, RowSet]:
+        """Move the cut back to where a run ends, of the task with the fewest runs for which there is such a place."""
+        first, following = int(head.starts[0]), int(rest.starts[0])
+        for task in self.sharing.tasks:
+            if not task.is_local:
+                continue
+            start, _ = self.sharing.span(task, self._run_at(task, following))
+            if start > first:
+                return waiting.within(first, start), waiting.within(start, int(waiting.stops[-1]))
+        return head, rest
+
+    # -------------------------------------------------------------------------------------------------- shared runs
+
+    def _run_at(self, task: SharedTask, position: int) -> int:
+        return int(self.sharing.evaluations(task, np.array([position]))[0])
+
+    def _needs(self, parcel: Parcel) -> _Needs:
+        """The shared runs that this parcel cannot do by itself, and those of them that nobody does yet."""
+        needs = _Needs()
+        for task in self.sharing.tasks:
+            if parcel.until and task.name not in self._tasks[parcel.until].needs:
+                continue
+            kept = self._kept[task.name]
+            for run, position in self._runs_of(task, parcel):
+                if run in kept:
+                    needs.any_kept = True
+                elif parcel.until or not self._is_inside(task, run, parcel.positions):
+                    needs.missing.add((task.name, run))
+                    if (task.name, run) not in self._staging:
+                        needs.new.setdefault(task.name, {})[run] = position
+        return needs
+
+    def _runs_of(self, task: SharedTask, parcel: Parcel) -> list[tuple[int, int]]:
+        """Runs that the parcel needs, each with a position; of a local task those that may reach beyond the parcel."""
+        positions = parcel.positions
+        if not task.is_local or parcel.until:
+            rows = positions.rows()
+            runs, where = np.unique(self.sharing.evaluations(task, rows), return_index=True)
+            return list(zip(runs.tolist(), rows[where].tolist(), strict=True))
+        first, last = int(positions.starts[0]), int(positions.stops[-1]) - 1
+        runs_at = {self._run_at(task, last): last, self._run_at(task, first): first}
+        for run in self._kept[task.name]:
+            inside = positions.within(*self.sharing.span(task, run))
+            if len(inside):
+                runs_at[run] = int(inside.starts[0])
+        return list(runs_at.items())
+
+    def _is_inside(self, task: SharedTask, run: int, positions: RowSet) -> bool:
+        """Whether all variants to run that need this run are among *positions*."""
+        if not task.is_local:
+            return len(positions) == len(self._all)
+        return len(self._all.within(*self.sharing.span(task, run)) - positions) == 0
+
+    def _block(self, parcel: Parcel, found: _Needs) -> None:
+        """Put variants aside until their shared runs are kept, and have those computed that nobody computes yet."""
+        aside = parcel.positions
+        # the other variants of such a run would only wait too; those of the next run need not wait for them
+        spans = [self.sharing.span(self._tasks[name], run) for name, run in found.missing if self._tasks[name].is_local]
+        if spans and self._waiting and self._waiting[0][0] == parcel.attempt:
+            attempt, waiting = self._waiting.popleft()
+            past = max(stop for _, stop in spans)
+            aside = aside | waiting.within(int(waiting.starts[0]), past)
+            rest = waiting.within(past, int(waiting.stops[-1]))
+            if len(rest):
+                self._waiting.appendleft((attempt, rest))
+        self._blocked.append(_Blocked(parcel.attempt, aside, found.missing))
+        self._stage(parcel.attempt, found)
+
+    def _stage(self, attempt: int, found: _Needs) -> None:
+        for task, runs in found.new.items():
+            by_position = sorted(runs.items(), key=itemgetter(1))
+            for k in range(0, len(by_position), _STAGED_TOGETHER):
+                some = by_position[k : k + _STAGED_TOGETHER]
+                positions = RowSet.from_rows([position for _, position in some])
+                stage = Parcel(positions, attempt, until=task, evaluations=tuple(run for run, _ in some))
+                self._staging |= {(task, run) for run in stage.evaluations}
+                below = self._needs(stage)
+                stage = replace(stage, kept=bool(self._tasks[task].needs))
+                if below.missing:
+                    self._blocked.append(_Blocked(attempt, positions, below.missing, stage))
+                    self._stage(attempt, below)
+                else:
+                    self._ready.append(stage)
+
+    def staged(self, parcel: Parcel) -> None:
+        """Note that the values of a parcel with `until` are kept now; free what waited for them."""
+        task = self._tasks[parcel.until]
+        done = {(task.name, run) for run in parcel.evaluations}
+        self._staging -= done
+        for run in parcel.evaluations:
+            self._kept[task.name][run] = self._n_needing(task, run)
+        still: list[_Blocked] = []
+        for one in self._blocked:
+            one.needs -= done
+            if one.needs:
+                still.append(one)
+            elif one.stage is not None:
+                self._ready.append(one.stage)
+            else:
+                self._put_first(one.attempt, one.positions)
+        self._blocked = still
+
+    def _put_first(self, attempt: int, positions: RowSet) -> None:
+        if self._waiting and self._waiting[0][0] == attempt:
+            positions = positions | self._waiting.popleft()[1]
+        self._waiting.appendleft((attempt, positions))
+
+    def _n_needing(self, task: SharedTask, run: int) -> int:
+        if task.is_local:
+            return len(self._all.within(*self.sharing.span(task, run)))
+        if task.name not in self._counts:
+            counts = np.zeros(task.n_evaluations, dtype=np.int64)
+            for positions in _chunks(self._all):
+                counts += np.bincount(self.sharing.evaluations(task, positions), minlength=task.n_evaluations)
+            self._counts[task.name] = counts
+        return int(self._counts[task.name][run])
+
+    # -------------------------------------------------------------------------------------------------- coming back
+
+    def settle(self, positions: RowSet) -> list[tuple[str, int]]:
+        """Note that variants are settled; give the task of each kept run that nobody needs now, with a position.
+
+        Call it before `give_back` of what was handed back with them.
+        """
+        released: list[tuple[str, int]] = []
+        for name, kept in self._kept.items():
+            if not kept or not len(positions):
+                continue
+            for run, position, n in self._needing(self._tasks[name], positions):
+                if run in kept:
+                    kept[run] -= n
+                    if kept[run] <= 0:
+                        del kept[run]
+                        released.append((name, position))
+        return released
+
+    def _needing(self, task: SharedTask, positions: RowSet) -> list[tuple[int, int, int]]:
+        """Kept runs that some of *positions* need: the run, one of them, and how many."""
+        if task.is_local:
+            inside = {run: positions.within(*self.sharing.span(task, run)) for run in self._kept[task.name]}
+            return [(run, int(mine.starts[0]), len(mine)) for run, mine in inside.items() if len(mine)]
+        rows = positions.rows()
+        runs, where, counts = np.unique(self.sharing.evaluations(task, rows), return_index=True, return_counts=True)
+        return list(zip(runs.tolist(), rows[where].tolist(), counts.tolist(), strict=True))
+
+    def give_back(self, parcel: Parcel, left: RowSet) -> None:
+        """Put back what a worker handed back; it kept the values that what it did and what is left share."""
+        done = parcel.positions - left
+        if len(done):
+            before = int(done.stops[-1]) - 1
+            position = int(left.starts[0])
+            for task in self.sharing.tasks:
+                run = self._run_at(task, position)
+                if task.is_local and run not in self._kept[task.name] and run == self._run_at(task, before):
+                    self._kept[task.name][run] = len(left.within(*self.sharing.span(task, run)))
+        self._put_first(parcel.attempt, left)
+
+    def again(self, parcel: Parcel) -> None:
+        """Send a parcel once more, as it is, before anything else that is cut."""
+        self._ready.append(parcel)
+
+
+def _chunks(rows: RowSet) -> Iterator[Numbers]:
+    while len(rows):
+        head, rows = rows.split(_PIECE)
+        yield head.rows()
