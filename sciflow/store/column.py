@@ -16,14 +16,16 @@ import numpy as np
 
 from sciflow import canonical
 from sciflow.errors import SpaceError
-from sciflow.store.atomic import Bytes  # noqa: TC001  a field's type
+from sciflow.store.atomic import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-Kind: TypeAlias = Literal["parameter", "output", "fact"]
+Kind: TypeAlias = Literal["parameter", "output", "label", "fact"]
+Buffer: TypeAlias = Bytes | tuple[Bytes, ...]
+"""Bytes, or pieces of them to be written one after the other, which saves a copy."""
 Encoding: TypeAlias = Literal["fixed", "masked", "text", "category", "ragged"]
 
 ID_BYTES = 10
@@ -43,8 +45,18 @@ class ColumnData:
     kind: Kind
     encoding: Encoding
     n: int
-    buffers: tuple[Bytes, ...]
+    buffers: tuple[Buffer, ...]
     description: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def holds_arrays(self) -> bool:
+        """Whether it has an array per variant of an output, which readers load only when it is asked for."""
+        return self.kind in {"output", "label"} and (self.encoding == "ragged" or bool(self.description.get("shape")))
+
+
+def pieces_of(buffer: Buffer) -> tuple[Bytes, ...]:
+    """The pieces of a buffer, in order."""
+    return buffer if isinstance(buffer, tuple) else (buffer,)
 
 
 @dataclass(frozen=True, slots=True)

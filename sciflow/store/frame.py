@@ -4,7 +4,8 @@ Layout: a prefix of fixed size (magic, version, lengths, checksums of header, bo
 two JSON lines, first what varies from frame to frame (facts, buffer sizes), then what rarely does (the
 description of each column); the body, which is the raw buffers in the order of the columns. A long column
 has a checksum of its own, under ``long`` in the header, and is not part of the body's: it can be checked
-when it is loaded. Integers and floats are little-endian; checksums are CRC-32.
+when it is loaded. Integers and floats are little-endian; checksums are CRC-32. A compacted segment begins with
+a frame without columns whose header says under ``replaces`` which segments it stands for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.errors import FormatError
 from sciflow.store.atomic import Bytes  # noqa: TC001  a field's type
-from sciflow.store.column import ColumnData  # noqa: TC001  a field's type
+from sciflow.store.column import ColumnData, pieces_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ PREFIX: Final = struct.Struct("<8sHHIQIII")  # magic, version, 0, header and bod
 PREFIX_CRC: Final = struct.Struct("<I")
 PREFIX_BYTES: Final = PREFIX.size + PREFIX_CRC.size
 LONG_BYTES: Final = 4 << 20
+_LONG_ARRAYS_BYTES = 64 << 10  # arrays are read when they are asked for, so opening a sweep need not check them
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +48,13 @@ class Frame:
 
     def __post_init__(self) -> None:
         lengths = {name: column.n for name, column in self.columns.items()}
-        if len(set(lengths.values())) != 1:
+        if len(set(lengths.values())) > 1:
             raise ValueError(f"the columns of a frame differ in length: {lengths}")
 
     @property
     def n(self) -> int:
         """The number of variants."""
-        return next(iter(self.columns.values())).n
+        return next((column.n for column in self.columns.values()), 0)
 
     def render(self) -> list[Bytes]:
         """The frame as buffers to write one after the other."""
@@ -62,12 +64,13 @@ class Frame:
         long: dict[str, int] = {}
         body_checksum = 0
         for name, column in self.columns.items():
-            mine = [_n_bytes(buffer) for buffer in column.buffers]
-            if sum(mine) > LONG_BYTES:
-                long[name] = _checksum(column.buffers, 0)
+            pieces = [piece for buffer in column.buffers for piece in pieces_of(buffer)]
+            mine = [sum(map(_n_bytes, pieces_of(buffer))) for buffer in column.buffers]
+            if sum(mine) > (_LONG_ARRAYS_BYTES if column.holds_arrays else LONG_BYTES):
+                long[name] = _checksum(pieces, 0)
             else:
-                body_checksum = _checksum(column.buffers, body_checksum)
-            buffers += column.buffers
+                body_checksum = _checksum(pieces, body_checksum)
+            buffers += pieces
             sizes.append(mine)
             schema.append({"name": name, "kind": column.kind, "encoding": column.encoding, **column.description})
         facts = {**self.header, "n": self.n, "sizes": sizes, **({"long": long} if long else {})}

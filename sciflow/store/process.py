@@ -64,10 +64,19 @@ class ProcessName:
 def is_tag_of_the_dead(tag: str) -> bool:
     """Whether *tag* is of a process on this host that certainly ended."""
     host, pid, start, boot = tag.rsplit("-", 3)
-    mine = _boot()
-    if host != socket.gethostname() or boot != f"{zlib.crc32(mine.encode()):08x}":
+    if host != socket.gethostname() or boot != boot_digest():
         return False
-    return ProcessName(host, int(pid), mine, start).is_certainly_dead()
+    return ProcessName(host, int(pid), _boot(), start).is_certainly_dead()
+
+
+def boot_digest() -> str:
+    """Eight hex digits that tell this boot of this host, and its name space of process numbers, from others."""
+    return f"{zlib.crc32(_boot().encode()):08x}"
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this number runs here, be it the one that had the number before or another."""
+    return _start_of(pid) is not None
 
 
 def _boot() -> str:

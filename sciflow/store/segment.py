@@ -1,7 +1,12 @@
-"""A segment: the append-only file of one writer process. It holds a first line for people, then frames."""
+"""A segment: the append-only file of one writer process. It holds a first line for people, then frames.
+
+Version 1 is what workers write. Version 2 is a compacted segment: its first frame says which segments it
+replaces, its other frames say in their header which session they are of.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -9,7 +14,7 @@ import socket
 import threading
 import uuid
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -17,6 +22,7 @@ from sciflow.errors import FormatError
 from sciflow.store.atomic import Bytes, sync_data, sync_directory, write_error
 from sciflow.store.column import decode
 from sciflow.store.frame import FRAME_MAGIC, PREFIX_BYTES, Prefix, newer_format, parse_prefix
+from sciflow.store.process import boot_digest, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,12 +30,18 @@ if TYPE_CHECKING:
 
     from sciflow.store.frame import Frame
 
-SEGMENT_VERSION: Final = 1
+SEGMENT_VERSION, COMPACTED_VERSION = 1, 2
 FIRST_LINE: Final = b"sciflow segment %d\n" % SEGMENT_VERSION
+COMPACTED_FIRST_LINE: Final = b"sciflow segment %d\n" % COMPACTED_VERSION
+REPLACES: Final = "replaces"
+"""The fact of a compacted segment's first frame: names of segments, and how many bytes of each it stands for."""
+
+_COMPACTED = "-compacted-"
 _ANY_FIRST_LINE = re.compile(rb"sciflow segment (\d{1,9})\n")
 
 _FIRST_BLOCK_BYTES, _BLOCK_BYTES = 64 << 10, 8 << 20  # of one read; it grows while reading goes straight on
 _MAX_BUFFERS = 1024  # IOV_MAX of every system
+_SMALL_BYTES = 32 << 10  # joining shorter buffers is cheaper than handing each to the system
 
 
 # ------------------------------------------------------------------------------------------- write
@@ -112,15 +124,14 @@ class SegmentWriter:
         sync_directory(self._directory)
 
     def _write_all(self, descriptor: int, buffers: list[Bytes]) -> None:
-        if len(buffers) > _MAX_BUFFERS:
-            buffers = [b"".join(buffers)]
-        rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
-        while rest:
-            written = self._write(descriptor, rest)
-            while rest and written >= rest[0].nbytes:
-                written -= rest.pop(0).nbytes
-            if rest:
-                rest[0] = rest[0][written:]
+        rest, first = _joined(buffers), 0
+        while first < len(rest):
+            written = self._write(descriptor, rest[first : first + _MAX_BUFFERS])
+            while first < len(rest) and written >= rest[first].nbytes:
+                written -= rest[first].nbytes
+                first += 1
+            if written:
+                rest[first] = rest[first][written:]
 
     def _abandon(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
@@ -128,10 +139,50 @@ class SegmentWriter:
             os.close(descriptor)
 
 
+def _joined(buffers: Iterable[Bytes]) -> list[memoryview]:
+    """The buffers in order, short neighbours joined; long ones are not copied."""
+    joined: list[memoryview] = []
+    short: list[memoryview] = []
+    for buffer in buffers:
+        view = memoryview(buffer).cast("B")
+        if view.nbytes < _SMALL_BYTES:
+            short.append(view)
+            continue
+        if short:
+            joined.append(memoryview(b"".join(short)))
+            short = []
+        joined.append(view)
+    if short:
+        joined.append(memoryview(b"".join(short)))
+    return [view for view in joined if view.nbytes]
+
+
+# ------------------------------------------------------------------------------------------- names
+
+
 def segment_name(session: int) -> str:
-    """A new name: session, host and process for people, and a random part that makes it unique."""
-    host = re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII)
-    return f"{session:06d}-{host}-{os.getpid()}-{uuid.uuid4().hex[:8]}.seg"
+    """A new name: session, host and process, and a part that tells the host's boot and makes it unique."""
+    return f"{session:06d}-{_host()}-{os.getpid()}-{boot_digest()}{uuid.uuid4().hex[:8]}.seg"
+
+
+def compacted_name(session: int) -> str:
+    """A new name for a segment in which *session* puts together others."""
+    return f"{session:06d}{_COMPACTED}{uuid.uuid4().hex[:16]}.seg"
+
+
+def is_compacted(name: str) -> bool:
+    """Whether a segment was put together from others."""
+    return name[name.find("-") :].startswith(_COMPACTED)
+
+
+def writer_is_gone(name: str) -> bool:
+    """Whether the process that wrote the segment certainly ended; False when that cannot be known here."""
+    _, host, pid, rest = (*name.split("-"), "", "", "")[:4]
+    return host == _host() and pid.isdecimal() and rest.startswith(boot_digest()) and not is_running(int(pid))
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.]", "_", socket.gethostname(), flags=re.ASCII)
 
 
 def session_of(name: str) -> int:
@@ -282,6 +333,8 @@ class SegmentScan:
     end: int
     tail: int
     """Bytes after *end* when the segment was scanned."""
+    replaces: dict[str, int] = field(default_factory=dict[str, int])
+    """For a compacted segment: the segments that it stands for, and how many bytes of each."""
 
 
 def scan_segment(path: Path, known: SegmentScan | None = None) -> SegmentScan:
@@ -298,9 +351,9 @@ def scan_segment(path: Path, known: SegmentScan | None = None) -> SegmentScan:
         The segment, or a frame in it, was written by a newer release.
     """
     session = session_of(path.name)
-    frames, problems, end = (
-        (list(known.frames), list(known.problems), known.end) if known else (list[FrameRef](), list[str](), 0)
-    )
+    if known is None:
+        known = SegmentScan(path, session, (), (), 0, 0)
+    frames, problems, end, replaces = list(known.frames), list(known.problems), known.end, known.replaces
     with BlockReader(path) as reader:
         if end == 0:
             end = _check_first_line(reader, problems)
@@ -309,21 +362,31 @@ def scan_segment(path: Path, known: SegmentScan | None = None) -> SegmentScan:
             if step is None:
                 break
             end, frame = step
-            if frame is not None:
+            if frame is None:
+                continue
+            if REPLACES in frame.header:
+                replaces = frame.header[REPLACES]
+            else:
                 frames.append(frame)
-        return SegmentScan(path, session, tuple(frames), tuple(problems), end, max(0, reader.n_bytes - end))
+        tail = max(0, reader.n_bytes - end)
+    return SegmentScan(path, session, tuple(frames), tuple(problems), end, tail, replaces)
+
+
+def is_gone(error: OSError) -> bool:
+    """Whether a file could not be read because it is not there any more."""
+    return isinstance(error, FileNotFoundError) or error.errno == errno.ESTALE  # the latter over NFS
 
 
 def _check_first_line(reader: BlockReader, problems: list[str]) -> int:
     """Where the first frame may start; 0 when the first line is not written yet."""
     first = bytes(reader.read(0, len(FIRST_LINE)))
-    if first == FIRST_LINE:
+    if first in {FIRST_LINE, COMPACTED_FIRST_LINE}:
         return len(FIRST_LINE)
     if len(first) < len(FIRST_LINE):
         return reader.n_bytes if first and not FIRST_LINE.startswith(first) else 0
     found = _ANY_FIRST_LINE.match(bytes(reader.read(0, 64)))
-    if found and int(found[1]) > SEGMENT_VERSION:
-        raise newer_format(reader.path, int(found[1]), SEGMENT_VERSION)
+    if found and int(found[1]) > COMPACTED_VERSION:
+        raise newer_format(reader.path, int(found[1]), COMPACTED_VERSION)
     problems.append(f"{reader.path}: the first line is damaged; its intact frames are used")
     return len(FIRST_LINE)
 
@@ -348,7 +411,8 @@ def _next_frame(
     last = end == reader.n_bytes
     header = _read_header(reader, offset, prefix)
     if header is not None:
-        frame = FrameRef(reader.path, offset, prefix.n_bytes, session, header, offset + PREFIX_BYTES + prefix.n_header)
+        body = offset + PREFIX_BYTES + prefix.n_header
+        frame = FrameRef(reader.path, offset, prefix.n_bytes, header.get("session", session), header, body)
         # a long column is checked when it is loaded; but the last frame may be half written
         if frame.is_intact(prefix.body_checksum, reader, with_long=last):
             return end, frame
