@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.spawn
-import pickle
 import queue
 import threading
 import time
@@ -16,7 +15,6 @@ import cloudpickle
 
 from sciflow.clusters import machine
 from sciflow.clusters.children import Children
-from sciflow.errors import WorkflowError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,23 +53,10 @@ class LocalCluster:
         return machine.unmet(resources)
 
     def start(self, work: Work, resources: Mapping[str, Resources]) -> LocalWorkers:
-        """Start worker processes.
-
-        Raises
-        ------
-        WorkflowError
-            If a task uses something that only exists in this process.
-        """
+        """Start worker processes."""
         n_threads = machine.cores_per_slot(resources)
         n_workers = self.workers or max(1, machine.n_cores() // n_threads)
-        try:
-            payload = cloudpickle.dumps(work)
-        except (TypeError, AttributeError, ValueError, pickle.PicklingError) as error:
-            raise WorkflowError(
-                f"the workflow cannot be sent to worker processes: {error}; a task uses something from outside that "
-                'only exists in this process (a lock, an open file): make it inside the task, or use Engine("inline")'
-            ) from error
-        return LocalWorkers(n_workers, n_threads, payload)
+        return LocalWorkers(n_workers, n_threads, cloudpickle.dumps(work))
 
 
 class LocalWorkers:

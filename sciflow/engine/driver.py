@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciflow.engine.loop import Loop
+from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, open_display
 from sciflow.engine.refresher import Refresher
 from sciflow.engine.worker import BatchRunner
@@ -24,12 +25,13 @@ from sciflow.events import Event, EventName
 from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import capture_environment
 from sciflow.running.failure import Failure
+from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from sciflow.clusters.protocol import Cluster, Workers
+    from sciflow.clusters.protocol import Cluster, Work, Workers
     from sciflow.engine.gate import Gate
     from sciflow.engine.progress import Display
     from sciflow.engine.sweep import Sweep
@@ -82,6 +84,8 @@ class Driver:
         """
         code = capture_code(_folder_of(definition))
         environment = capture_environment()
+        self._sources = freeze(definition)
+        code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
         with Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session:
             sweep, plan = look()
             revision = self._directory.add_definition(sweep.description)
@@ -119,7 +123,10 @@ class Driver:
             give_up=self._give_up,
             any_done=len(plan.progress.done) > 0,
         )
-        work = BatchRunner(self._sweep.definition, str(self._directory.path), self._facts)
+        definition = self._sweep.definition
+        work: Work = BatchRunner(definition, str(self._directory.path), self._facts)
+        if self._cluster.name != "inline":
+            work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         while True:
             self._wait_for_window()
             if self.stopping():
@@ -140,7 +147,7 @@ class Driver:
             self._display.say(f"stopped; {n:,} finished variants are kept. To go on, run the same command again.")
         return ending == "finished"
 
-    def _start(self, work: BatchRunner) -> Workers:
+    def _start(self, work: Work) -> Workers:
         try:
             return self._cluster.start(work, self._sweep.definition.resources)
         except (OSError, RuntimeError, TimeoutError) as error:

@@ -6,24 +6,30 @@ import ast
 import linecache
 from functools import lru_cache
 from types import CodeType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sciflow.provenance.bytecode import all_code, constant_text
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _MEANINGLESS_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _LAMBDA = "<lambda>"
+_MOST_VERSIONS = 4
+_versions: dict[str, list[str]] = {}
 
 
 def function_syntax(code: CodeType) -> str | None:
     """The normalised syntax of the function that *code* was compiled from; None if its source is not at hand.
 
-    A file that was edited since it was loaded is not the source of *code*, and counts as absent.
+    A file that was edited since it was loaded is not the source of *code*: then a version counts that this process
+    saw earlier, else none.
     """
-    source = read_source(code.co_filename)
-    parsed = None if source is None else _parse(code.co_filename, source)
-    if parsed is None or _identity(code) not in parsed[1]:
+    read_source(code.co_filename)
+    tree = next((tree for tree, is_source_of in _seen_versions(code.co_filename) if is_source_of(code)), None)
+    if tree is None:
         return None
-    found = [node for node in ast.walk(parsed[0]) if _is_function(node) and _starts(node, code)]
+    found = [node for node in ast.walk(tree) if _is_function(node) and _starts(node, code)]
     if code.co_name == _LAMBDA:  # several may start on one line; the instructions know their columns
         found = [node for node in found if _spans(node, code)]
     return normalise(found[-1]) if found else None
@@ -31,8 +37,7 @@ def function_syntax(code: CodeType) -> str | None:
 
 def class_syntax(filename: str, qualified_name: str) -> str | None:
     """The normalised syntax of a class, or None if its source is not at hand."""
-    source = read_source(filename)
-    parsed = None if source is None else _parse(filename, source)
+    parsed = parse_source(filename)
     node: ast.AST | None = None if parsed is None else parsed[0]
     for part in qualified_name.replace("<locals>.", "").split("."):
         node = None if node is None else _named_within(node, part)
@@ -41,8 +46,7 @@ def class_syntax(filename: str, qualified_name: str) -> str | None:
 
 def module_syntax(filename: str) -> tuple[str, list[ast.Import | ast.ImportFrom]] | None:
     """The normalised syntax of a whole file and its imports, or None if it is not Python source."""
-    source = read_source(filename)
-    parsed = None if source is None else _parse(filename, source)
+    parsed = parse_source(filename)
     if parsed is None:
         return None
     imports = [node for node in ast.walk(parsed[0]) if isinstance(node, ast.Import | ast.ImportFrom)]
@@ -54,8 +58,7 @@ def literal_syntax(filename: str, name: str) -> str | None:
 
     Such a global may be a cache: what it holds changes while the code stays the same.
     """
-    source = read_source(filename)
-    parsed = None if source is None else _parse(filename, source)
+    parsed = parse_source(filename)
     if parsed is None:
         return None
     outside = (
@@ -77,7 +80,27 @@ def literal_syntax(filename: str, name: str) -> str | None:
 def read_source(filename: str) -> str | None:
     """The text of a file or of a notebook cell, as the interpreter knows it."""
     linecache.checkcache(filename)
-    return "".join(linecache.getlines(filename)) or None
+    source = "".join(linecache.getlines(filename)) or None
+    if source is not None:
+        seen = _versions.setdefault(filename, [])
+        if source in seen:
+            seen.remove(source)
+        seen[:] = [source, *seen[: _MOST_VERSIONS - 1]]
+    return source
+
+
+def parse_source(filename: str) -> tuple[ast.Module, Callable[[CodeType], bool]] | None:
+    """The syntax of a file as it is now, and what says of compiled code whether it comes from there."""
+    source = read_source(filename)
+    return None if source is None else _parse(filename, source)
+
+
+def _seen_versions(filename: str) -> Iterator[tuple[ast.Module, Callable[[CodeType], bool]]]:
+    """What this process has read of the file, newest first."""
+    for source in _versions.get(filename, ()):
+        parsed = _parse(filename, source)
+        if parsed is not None:
+            yield parsed
 
 
 def normalise(node: object) -> str:
@@ -118,13 +141,14 @@ def _without_docstring(node: ast.AST, body: object) -> object:
 
 
 @lru_cache(maxsize=64)
-def _parse(filename: str, source: str) -> tuple[ast.Module, frozenset[object]] | None:
+def _parse(filename: str, source: str) -> tuple[ast.Module, Callable[[CodeType], bool]] | None:
     try:
         tree = ast.parse(source)
         code = compile(tree, filename, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):  # a notebook cell with a magic, say
         return None
-    return tree, frozenset(_identity(one) for one in all_code(code))
+    identities = frozenset(_identity(one) for one in all_code(code))
+    return tree, lambda compiled: _identity(compiled) in identities
 
 
 def _identity(code: CodeType) -> object:
