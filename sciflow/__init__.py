@@ -31,6 +31,7 @@ __all__ = [
     "Zip",
     "create_reproducibility_package",
     "open_results",
+    "shell",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,6 +6,7 @@ from .engine.engine import Engine as Engine
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
 from .running.context import TaskContext as TaskContext
+from .running.shell import shell as shell
 from .space import Axis as Axis
 from .space import Grid as Grid
 from .space import LatinHypercube as LatinHypercube
@@ -39,4 +40,5 @@ __all__ = [
     "Zip",
     "create_reproducibility_package",
     "open_results",
+    "shell",
 ]

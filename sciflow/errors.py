@@ -31,6 +31,27 @@ class OutputError(WorkflowError, TypeError):
     """A task returned something that cannot be recorded, or two tasks record one name."""
 
 
+class CommandError(SciflowError, RuntimeError):
+    """A command that is a task could not be started, or ended with an exit status that is not ok.
+
+    Attributes
+    ----------
+    reason : str
+        What happened, the same for all runs to which it happened: ``"exit status 3"``, ``"killed by SIGSEGV"``.
+    status : int or None
+        The exit status, -n when signal n killed it, None when it did not start.
+    details : str
+        The command line, the log and the last lines of what it printed.
+    """
+
+    def __init__(self, reason: str, status: int | None, details: str) -> None:
+        super().__init__(reason, status, details)  # args travel through pickle
+        self.reason, self.status, self.details = reason, status, details
+
+    def __str__(self) -> str:
+        return f"{self.reason}\n{self.details}"
+
+
 class QuantityError(SciflowError, ValueError):
     """A duration or byte size is not understood."""
 

@@ -39,6 +39,7 @@ NOT_VALUES = {
     "TaskContext": "belongs to one run",
     "create_reproducibility_package": "is a function",
     "open_results": "is a function",
+    "shell": "is a function; what it returns travels",
 }
 
 

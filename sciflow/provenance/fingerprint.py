@@ -103,6 +103,9 @@ class _Reach:
 
     def _object(self, value: object) -> Description:  # noqa: PLR0911  same
         kind = type(value)
+        tell = getattr(kind, "__sciflow_fingerprint__", None)
+        if tell is not None:  # of ours, in place of a function: a command, say
+            return ["told", self.value(tell(value))]
         attributes = cast("dict[str, object]", getattr(value, "__dict__", {}))
         wrapped = next((attributes[name] for name in _WRAPPED if callable(attributes.get(name))), None)
         if wrapped is not None and not is_local_module(kind.__module__):
