@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import pickle
 import socket
@@ -112,7 +113,7 @@ def open_parcel(contents: bytes) -> Work:
             "object that a task uses from outside does not come back from its pickle: make it inside the task"
         ) from error
     _stand_in_for_main(unpickler.made)
-    ForkingPickler.reducer_override = _reduce_for_multiprocessing  # pyright: ignore[reportAttributeAccessIssue]  # a hook of pickle
+    _let_tasks_start_processes()
     return cast("Work", loaded)
 
 
@@ -150,6 +151,13 @@ def _stand_in_for_main(made: Iterable[Any]) -> None:
     vars(main).pop("__file__", None)
     _mains.append(sys.modules["__main__"])  # what it holds is in use
     sys.modules["__main__"] = main
+
+
+def _let_tasks_start_processes() -> None:
+    """Let `multiprocessing` work in a task as it does in the user's script."""
+    ForkingPickler.reducer_override = _reduce_for_multiprocessing  # pyright: ignore[reportAttributeAccessIssue]  # a hook of pickle
+    # Dask makes its workers daemons, to which Python refuses children; workers end when their nanny does all the same
+    multiprocessing.current_process()._config["daemon"] = False  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]  # no other way from inside
 
 
 def _reduce_for_multiprocessing(pickler: ForkingPickler, value: Any) -> Any:

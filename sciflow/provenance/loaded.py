@@ -36,11 +36,12 @@ def is_as_loaded(module: ModuleType, filename: str) -> bool:
         return True
     if _compiled_from_another_version(module, facts):
         return False
+    own_code = [*_own_code(module, filename)]
     parsed = parse_source(filename)
     if parsed is None:
-        return False
+        return facts.st_size == 0 and not own_code
     written, is_compiled_from = parsed
-    return all(is_compiled_from(code) for code in _own_code(module, filename)) and not _differing(module, written)
+    return all(map(is_compiled_from, own_code)) and not _differing(module, written)
 
 
 @cache
