@@ -15,6 +15,7 @@ from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
+from sciflow.provenance.inputs import contents
 from sciflow.scheduling.policy import Policy, parse_policy
 from sciflow.store.commits import is_consolidated
 from sciflow.store.consolidate import consolidate
@@ -34,6 +35,7 @@ OnStale = Literal["ask", "keep", "rerun", "error"]
 OnUnmet = Literal["warn", "error"]
 
 POLICY_VARIABLE = "SCIFLOW_POLICY"
+_MOST_NAMED = 5  # inputs in a message
 
 
 class Engine:
@@ -176,9 +178,10 @@ class Engine:
     def _decide_stale(self, sweep: Sweep, directory: SweepDirectory) -> bool:
         """Whether results of other code run again."""
         n = len(sweep.progress.stale)
-        changed = _changed_tasks(sweep, directory)
+        changed = _what_changed(sweep, directory)
+        what = "code or inputs" if sweep.definition.inputs else "code"
         text = (
-            f"{n:,} results in {directory.path} were made by other code than today's"
+            f"{n:,} results in {directory.path} were made by other {what} than today's"
             f"{f' (changed: {changed})' if changed else ''}"
         )
         choice = self.on_stale
@@ -241,8 +244,11 @@ def _interactive() -> bool:
     return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
 
 
-def _changed_tasks(sweep: Sweep, directory: SweepDirectory) -> str:
+def _what_changed(sweep: Sweep, directory: SweepDirectory) -> str:
     newest = directory.newest_definition() or {}
     before: Mapping[str, str] = newest.get("fingerprints", {})
     today: Mapping[str, str] = sweep.description["fingerprints"]
-    return ", ".join(task for task in today if before.get(task) != today[task])
+    files_before, files = contents(newest.get("inputs", ())), contents(sweep.description.get("inputs", ()))
+    tasks = [task for task in today if before.get(task) != today[task]]
+    inputs = [f"input {name}" for name in sorted({*files_before, *files}) if files_before.get(name) != files.get(name)]
+    return ", ".join([*tasks, *inputs[:_MOST_NAMED], *(["further inputs"] if len(inputs) > _MOST_NAMED else [])])

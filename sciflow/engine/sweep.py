@@ -13,6 +13,7 @@ from sciflow.errors import SpaceError, SweepError, SweepMismatchError
 from sciflow.planning.plan import Plan, Progress, Request, choose
 from sciflow.planning.rows import RowSet
 from sciflow.provenance.fingerprint import fingerprint
+from sciflow.provenance.inputs import contents, read_inputs
 from sciflow.store.directory import frozen_defaults
 from sciflow.store.snapshot import Snapshot
 
@@ -36,7 +37,7 @@ class Sweep:
     Parameters
     ----------
     definition : today's workflow, bound
-    generation : digest of its code
+    generation : digest of its code and declared inputs
     snapshot : committed frames
     progress : what they say of today's space
     description : the definition as it is stored
@@ -63,17 +64,21 @@ class Sweep:
         if space.n_variants >= _MOST_VARIANTS:
             raise SweepError(f"a space of {space.n_variants:,} variants can be looked at but not run; sample it first")
         fingerprints = {step.task.name: fingerprint(step.task.function) for step in definition.steps}
-        generation = canonical.content_digest(
-            {step.task.name: [fingerprints[step.task.name], list(step.task.depends_on)] for step in definition.steps}
-        )
+        earlier = [] if directory is None else directory.definitions()
+        inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())])
+        parts: dict[str, Any] = {
+            step.task.name: [fingerprints[step.task.name], list(step.task.depends_on)] for step in definition.steps
+        }
+        # no task can have a name with a space
+        generation = canonical.content_digest(parts | ({"input files": contents(inputs)} if inputs else {}))
         description: dict[str, Any] = {
             **definition.to_dict(),
             "defaults": {p.name: canonical.plain(p.default) for p in space.parameters if p.has_default},
             "n_variants": space.n_variants,
             "fingerprints": fingerprints,
             "generation": generation,
+            **({"inputs": inputs} if inputs else {}),
         }
-        earlier = [] if directory is None else directory.definitions()
         defaults = frozen_defaults(earlier)
         _refuse_changed_defaults(space, defaults)
         if earlier and not allow_close:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sciflow.scheduling.policy import Policy
     from sciflow.space.algebra import Space
     from sciflow.workflow.criteria import Criterion
+    from sciflow.workflow.inputs import Input
     from sciflow.workflow.resources import Resources
     from sciflow.workflow.task import Task
 
@@ -150,6 +151,8 @@ class Definition:
         In an order in which dependencies come first.
     resources
         Task name to what one run of it needs; a task that asked for nothing is absent.
+    inputs
+        Files whose content the results depend on.
     """
 
     name: str
@@ -160,6 +163,7 @@ class Definition:
     figures: tuple[Figure, ...] = ()
     resources: FrozenMapping[str, Resources] = FrozenMapping()  # noqa: RUF009  it cannot change
     criteria: tuple[Criterion, ...] = ()
+    inputs: tuple[Input, ...] = ()
 
     @property
     def units(self) -> Mapping[str, str]:

@@ -13,12 +13,14 @@ from sciflow.workflow.binding import Definition, Step
 from sciflow.workflow.criteria import Criterion, parse_criteria
 from sciflow.workflow.frozen import FrozenMapping
 from sciflow.workflow.graph import order_tasks
+from sciflow.workflow.inputs import Input
 from sciflow.workflow.resolve import Scope, bind_arguments, find_footprint
 from sciflow.workflow.resources import Resources, parse_resources
 from sciflow.workflow.spelling import did_you_mean
 from sciflow.workflow.task import Task, make_task
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
 
 
@@ -55,6 +57,7 @@ class ExperimentalWorkflow:
         self._figures: dict[str, Figure] = {}
         self._resources: dict[str, Resources] = {}
         self._criteria: tuple[Criterion, ...] = ()
+        self._inputs: dict[str, Input] = {}
 
     @property
     def name(self) -> str:
@@ -248,6 +251,23 @@ class ExperimentalWorkflow:
         """
         self._criteria = parse_criteria(criteria)
 
+    def add_input(self, path: str | os.PathLike[str]) -> None:
+        """Declare a file that tasks read: when its content changes, earlier results are stale.
+
+        Parameters
+        ----------
+        path : path or str
+            A file, a folder with all that is in it, or a pattern such as ``"data/*.csv"``; a relative one is meant
+            from the current folder.
+
+        Raises
+        ------
+        WorkflowError
+            There is no such file.
+        """
+        declared = Input.declare(path)
+        self._inputs[declared.given] = declared
+
     def validate(self) -> Definition:
         """Check that the parts fit together, and bind every argument.
 
@@ -259,9 +279,9 @@ class ExperimentalWorkflow:
         Raises
         ------
         WorkflowError
-            For an unknown task or parameter, or no task at all; as `CycleError` for tasks in a circle, as
-            `BindingError` for an argument without a source or with two, as `OutputError` for outputs of
-            one name.
+            For an unknown task or parameter, no task at all, or an input that is not there; as `CycleError` for
+            tasks in a circle, as `BindingError` for an argument without a source or with two, as `OutputError`
+            for outputs of one name.
         """
         if not self._tasks:
             raise WorkflowError(f"workflow {self._name!r} has no tasks; add one with add_task(name, function)")
@@ -271,6 +291,8 @@ class ExperimentalWorkflow:
         space = self.space
         self._check_outputs(space)
         self._check_figures(space)
+        for declared in self._inputs.values():
+            declared.files()
         return Definition(
             name=self._name,
             seed=self._seed,
@@ -280,6 +302,7 @@ class ExperimentalWorkflow:
             figures=self.figures,
             resources=FrozenMapping(self._resources),
             criteria=self._criteria,
+            inputs=tuple(self._inputs.values()),
         )
 
     def _bind(self, space: Space) -> tuple[Step, ...]:
