@@ -13,6 +13,12 @@ import nbclient
 import nbformat
 import pytest
 
+import sciflow
+from sciflow.canonical import content_digest
+from sciflow.engine.sweep import Sweep
+from sciflow.errors import StaleError, WorkflowError
+from sciflow.provenance.fingerprint import fingerprint
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -323,3 +329,45 @@ def test_functions_and_classes_reach_the_workers_of_dask_and_their_own_children(
 
     assert done.stdout.startswith("{'done': 100, 'failed': 0, 'missing': 0}"), done.stderr
     assert done.stdout.endswith("True\n")
+
+
+# ------------------------------------------------------------------ declared inputs
+
+
+def test_a_declared_input_that_changed_makes_results_stale_and_the_message_names_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("1")
+    (tmp_path / "other.csv").write_text("1")
+
+    def run(*inputs, on_stale="error"):
+        workflow = sciflow.ExperimentalWorkflow("inputs")
+        workflow.add_task("read", lambda a: a + int((tmp_path / "data.csv").read_text()))
+        workflow.add_parameter_space({"a": [1, 2]})
+        for one in inputs:
+            workflow.add_input(one)
+        engine = sciflow.Engine("inline", on_stale=on_stale, progress=False)
+        return engine.execute_parameter_sweep(workflow).dataset["read"].values.tolist()
+
+    assert run("data.csv", "other.csv") == [2, 3]
+    os.utime(tmp_path / "data.csv")
+    assert run("other.csv", "data.csv") == [2, 3], "neither times nor the order of declarations matter"
+    (tmp_path / "data.csv").write_text("5")
+    with pytest.raises(StaleError, match=r"2 results .* other code or inputs .*\(changed: input data.csv\)"):
+        run("data.csv", "other.csv")
+    assert run("data.csv", "other.csv", on_stale="rerun") == [6, 7]
+    (tmp_path / "data.csv").unlink()
+    with pytest.raises(WorkflowError, match=r"input 'data.csv' is not there"):
+        run("data.csv")
+
+
+def test_a_sweep_without_inputs_has_the_generation_it_had_before_inputs_existed():
+    workflow = sciflow.ExperimentalWorkflow("before")
+    workflow.add_task("f", lambda: 1)
+    workflow.add_task("g", lambda f: f, depends_on=["f"])
+    definition = workflow.validate()
+
+    sweep = Sweep.look(definition, None)
+
+    prints = {step.task.name: fingerprint(step.task.function) for step in definition.steps}
+    assert sweep.generation == content_digest({"f": [prints["f"], []], "g": [prints["g"], ["f"]]})
+    assert "inputs" not in sweep.description
