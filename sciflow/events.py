@@ -13,6 +13,8 @@ EventName = Literal[
     "sweep.finished",
     "sweep.stopped",
     "batch.committed",
+    "variant.failed",
+    "shared.computed",
     "worker.lost",
     "window.closed",
     "window.opened",

@@ -36,6 +36,8 @@ def main(descriptor: int) -> None:
             parent.send_bytes(cloudpickle.dumps(answer))
         except OSError:  # the parent is gone; what is committed stays
             return
+        if work and work[0].is_spent:  # it holds memory that it does not use; another process takes over
+            return
 
 
 def _listen(parent: Connection[Any, Any], batches: queue.SimpleQueue[Any], work: list[Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import subprocess
 import sys
 import threading
@@ -129,8 +130,9 @@ class _Child:
         with self._lock:
             self.dead = True
             lost, self._waiting = list(self._waiting.values()), {}
+        how = _how_it_ended(self._process)
         for batch in lost:
-            self._answers.put(Answer(batch))
+            self._answers.put(Answer(batch, how=how))
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -140,3 +142,16 @@ class _Child:
         self._process.wait()
         self._reader.join()
         self._connection.close()
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    """Say in two words how a process ended."""
+    try:
+        status = process.wait(timeout=5)
+    except subprocess.TimeoutExpired:  # it closed its end and lives on
+        return ""
+    if status >= 0:
+        return f"exit status {status}"
+    with contextlib.suppress(ValueError):
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    return f"signal {-status}"

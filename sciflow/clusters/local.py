@@ -67,8 +67,8 @@ class LocalWorkers:
     shade of the children's work.
     """
 
-    SHORT_S = 1.0
-    """About what Dask costs to start, so waiting that long first costs at most twice the better choice."""
+    SHORT_S = 20.0
+    """Starting Dask takes a second or two from the cores that the variants run on: by then at most a tenth."""
 
     def __init__(self, n_slots: int, n_threads: int, payload: bytes) -> None:
         self.n_slots = n_slots
@@ -142,6 +142,7 @@ def start_dask(n_slots: int, n_threads: int, payload: bytes, answers: queue.Simp
     from sciflow.clusters.dasked import SETTINGS, DaskWorkers  # noqa: PLC0415  same
 
     keep_main_out_of_workers()
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each worker and connection otherwise
     spawn_environment = {
         f"distributed.nanny.pre-spawn-environ.{name}": value
         for name, value in machine.thread_environment(n_threads).items()

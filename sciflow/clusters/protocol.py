@@ -21,11 +21,13 @@ class Answer:
     batch : the batch
     ack : the worker's answer, or None when its process died
     error : what the worker raised instead of answering (the store cannot be written, say), or None
+    how : how its process died, if that is known: ``signal 11 (SIGSEGV)``, ``exit status 3``
     """
 
     batch: Batch
     ack: Ack | None = None
     error: BaseException | None = None
+    how: str = ""
 
 
 class Work(Protocol):
@@ -33,6 +35,11 @@ class Work(Protocol):
 
     def __call__(self, batch: Batch) -> Ack:
         """Run a batch, commit it and answer."""
+        ...
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the process should be replaced by a fresh one."""
         ...
 
     def drain(self) -> None:

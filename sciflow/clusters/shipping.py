@@ -57,6 +57,11 @@ class Parcel:
         """Run a batch in this process."""
         return self.work(batch)
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether the process should be replaced: not when it is this one."""
+        return False
+
     def drain(self) -> None:
         """Start no further variant in this process."""
         self.work.drain()

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from sciflow.planning.batch import Batch
+import numpy as np
+
+from sciflow.planning.backlog import Backlog, Parcel
+from sciflow.planning.batch import STOP_EARLY_S, Batch
 from sciflow.planning.batching import batch_size
 from sciflow.planning.rows import RowSet
+from sciflow.quantities import render_seconds
+from sciflow.running.failure import Failure
+from sciflow.running.live import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from sciflow.clusters.protocol import Answer, Workers
     from sciflow.engine.gate import Gate
+    from sciflow.planning.batch import Ack
+    from sciflow.planning.sharing import Sharing
+    from sciflow.running.live import Note
+    from sciflow.workflow.stop import StopAfter
 
-Ending = Literal["finished", "stopped", "closed"]
+Ending = Literal["finished", "stopped", "closed", "given_up"]
 """Why a run of the loop ended; after "closed" it goes on with new workers when the window opens."""
 
 TARGET_S = 2.0
@@ -25,19 +36,37 @@ TARGET_S = 2.0
 PATIENCE = 2
 """A variant whose worker died this often while it ran alone is recorded as failed."""
 
-_FEW = 32  # of so few variants each is run alone to find the one that kills its worker
+CAREFUL_S = 1e-4
+"""Variants that take longer are noted as they start; for shorter ones that would cost too much."""
+
 _TICK_S = 0.25  # how often the loop looks up when nothing comes back
 
 
 class Watcher(Protocol):
     """What the loop tells while it runs, and asks of the outside."""
 
-    def settled(self, n_done: int, n_failed: int, message: str) -> None:
-        """Variants were committed."""
+    def settled(self, batch: Batch, ack: Ack) -> None:
+        """Variants were committed, or a shared run was kept."""
         ...
 
-    def lost(self, batch: Batch) -> None:
-        """A worker died with this batch."""
+    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int) -> None:
+        """A worker died with this batch, of which *n_done* variants are committed; *suspect* is the row it ran."""
+        ...
+
+    def missing_of(self, rows: RowSet) -> RowSet:
+        """Say which of *rows* are not committed (asked of the store after a worker died)."""
+        ...
+
+    def note_of(self, batch: Batch) -> Note | None:
+        """Give the last note of the process that died with this batch."""
+        ...
+
+    def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
+        """Record a variant, or a shared run, as failed because its worker dies whenever it runs."""
+        ...
+
+    def release(self, task: str, row: int) -> None:
+        """Forget the kept value of a shared task: no variant needs it any more."""
         ...
 
     def tick(self) -> None:
@@ -50,49 +79,89 @@ class Watcher(Protocol):
 
 
 @dataclass(slots=True)
+class Tally:
+    """What the loop has seen so far.
+
+    Attributes
+    ----------
+    n_done, n_failed
+        Variants settled.
+    busy_s, worker_s
+        Seconds that workers spent on batches, and that they were there.
+    failures
+        Fingerprint → number of variants.
+    mean_s
+        Mean seconds per variant; None before the first answer.
+    """
+
+    n_done: int = 0
+    n_failed: int = 0
+    busy_s: float = 0.0
+    worker_s: float = 0.0
+    failures: Counter[str] = field(default_factory=Counter[str])
+    mean_s: float | None = None
+
+    def add(self, ack: Ack) -> None:
+        """Count an answer."""
+        n = ack.n_done + ack.n_failed
+        self.n_done += ack.n_done
+        self.n_failed += ack.n_failed
+        self.busy_s += ack.busy_s
+        self.failures.update(ack.failures)
+        if n:
+            # recent batches count more: times may depend on where in the space we are
+            mine = ack.busy_s / n
+            self.mean_s = mine if self.mean_s is None else 0.5 * self.mean_s + 0.5 * mine
+
+
+@dataclass(slots=True)
 class Loop:
     """One driver's run over some rows.
 
     Parameters
     ----------
     gate : says when work may start
+    sharing : what variants share, and the order in which they run
     todo : attempt number → rows to run
     watcher : told what happens
-    missing_of : of these rows, which are not committed yet (asked of the store after a worker died)
-    give_up : record a row as failed because its worker dies whenever it runs
+    stop_after : when a sweep is not worth going on with
     any_done : whether the sweep has any good result; until it has, an error of the definition ends it
     """
 
     gate: Gate
+    sharing: Sharing
     todo: Mapping[int, RowSet]
     watcher: Watcher
-    missing_of: Callable[[RowSet], RowSet]
-    give_up: Callable[[int, int], None]
+    stop_after: StopAfter | None = None
     any_done: bool = False
+    tally: Tally = field(init=False, default_factory=Tally)
+    reason: str = field(init=False, default="")
+    """Why the sweep was given up."""
     _workers: Workers = field(init=False)
-    _waiting: deque[tuple[int, RowSet]] = field(init=False)
-    _alone: deque[tuple[int, int]] = field(init=False, default_factory=deque)
-    _deaths: dict[int, int] = field(init=False, default_factory=dict)
-    _in_flight: dict[int, Batch] = field(init=False, default_factory=dict)
+    _backlog: Backlog = field(init=False)
+    _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
+    _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _number: int = field(init=False, default=0)
-    _busy_s: float = field(init=False, default=0.0)
-    _n_settled: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
-        self._waiting = deque((attempt, rows) for attempt, rows in self.todo.items() if len(rows))
+        self._backlog = Backlog(self.sharing, {attempt: self._positions(rows) for attempt, rows in self.todo.items()})
 
     def run(self, workers: Workers) -> Ending:
-        """Work with these workers until nothing is left, the window closes or the watcher says stop."""
+        """Work with these workers until nothing is left, the window closes or somebody says stop."""
         self._workers = workers
         draining = False
-        while self._waiting or self._alone or self._in_flight:
+        looked = time.monotonic()
+        while self._backlog or self._in_flight:
             self.watcher.tick()
-            if self.watcher.stopping():
+            now = time.monotonic()
+            self.tally.worker_s += workers.n_slots * (now - looked)
+            looked = now
+            if self.watcher.stopping() or self.reason:
                 if not draining:
                     workers.drain()
                     draining = True
                 if not self._in_flight:
-                    return "stopped"
+                    return "given_up" if self.reason else "stopped"
             elif not self._feed() and not self._in_flight:
                 return "closed"
             answer = workers.next_answer(_TICK_S)
@@ -100,82 +169,153 @@ class Loop:
                 self._settle(answer)
         return "finished"
 
-    @property
-    def n_waiting(self) -> int:
-        """Variants that no worker has yet."""
-        return sum(len(rows) for _, rows in self._waiting) + len(self._alone)
+    # ------------------------------------------------------------------------------------------------------- submit
 
     def _feed(self) -> bool:
         """Send what the policy and the limit allow; False when the window is closed."""
         opening = self.gate.opening()
-        if not opening.may_start:
+        stop_at = None if opening.until is None else opening.until.timestamp()
+        if not opening.may_start or (stop_at is not None and time.time() > stop_at - STOP_EARLY_S):
             return False
         self.gate.begin()
-        stop_at = None if opening.until is None else opening.until.timestamp()
-        if self._alone:
-            # a suspect runs with nothing else in flight, so that its death can be blamed on nobody else
-            if not self._in_flight:
-                attempt, row = self._alone.popleft()
-                self._submit(RowSet.span(row, row + 1), attempt, stop_at)
-            return True
-        while self._waiting and len(self._in_flight) < 2 * self._workers.n_slots:
-            attempt, waiting = self._waiting.popleft()
-            mean_s = self._busy_s / self._n_settled if self._n_settled else None
-            rows, rest = waiting.split(batch_size(len(waiting), self._workers.n_slots, mean_s, target_s=TARGET_S))
-            if len(rest):
-                self._waiting.appendleft((attempt, rest))
-            self._submit(rows, attempt, stop_at)
+        while self._backlog and len(self._in_flight) < 2 * self._workers.n_slots:
+            parcel = self._backlog.take(self._size)
+            if parcel is None:
+                break
+            self._submit(parcel, stop_at)
         return True
 
-    def _submit(self, rows: RowSet, attempt: int, stop_at: float | None) -> None:
+    def _size(self, n_waiting: int) -> int:
+        return batch_size(n_waiting, self._workers.n_slots, self.tally.mean_s, target_s=TARGET_S)
+
+    def _submit(self, parcel: Parcel, stop_at: float | None) -> None:
         self._number += 1
-        batch = Batch(self._number, tuple(rows), attempt, TARGET_S, stop_at)
-        self._in_flight[batch.number] = batch
+        slow = self.tally.mean_s is None or self.tally.mean_s > CAREFUL_S
+        batch = Batch(
+            self._number,
+            self.sharing.rows(parcel.positions.rows()),
+            parcel.attempt,
+            TARGET_S,
+            stop_at,
+            until=parcel.until,
+            kept=parcel.kept,
+            careful=parcel.careful or parcel.alone or slow,
+            alone=parcel.alone,
+        )
+        self._in_flight[batch.number] = batch, parcel
         self._workers.submit(batch)
 
+    # ------------------------------------------------------------------------------------------------------- settle
+
     def _settle(self, answer: Answer) -> None:
-        batch = answer.batch
-        del self._in_flight[batch.number]
+        batch, parcel = self._in_flight.pop(answer.batch.number)
         if answer.error is not None:
             raise answer.error
         ack = answer.ack
         if ack is None:
-            self._settle_lost(batch)
+            self._settle_lost(batch, parcel, answer.how)
             return
-        self._busy_s += ack.busy_s
-        self._n_settled += ack.n_done + ack.n_failed
+        self.tally.add(ack)
         self.any_done = self.any_done or ack.n_done > 0
-        self.watcher.settled(ack.n_done, ack.n_failed, ack.message)
+        self.watcher.settled(batch, ack)
         if ack.fatal is not None and not self.any_done:
             raise ack.fatal
-        if ack.left:
-            self._give_back(batch.attempt, ack.left)
-
-    def _give_back(self, attempt: int, rows: tuple[tuple[int, int], ...]) -> None:
-        starts, stops = zip(*rows, strict=True)
-        left = RowSet.from_intervals(starts, stops)
-        if self._waiting and self._waiting[0][0] == attempt:
-            left = left | self._waiting.popleft()[1]
-        self._waiting.appendleft((attempt, left))
-
-    def _settle_lost(self, batch: Batch) -> None:
-        """Find out what the dead worker left undone; run those few alone that it may have died of."""
-        starts, stops = zip(*batch.rows, strict=True)
-        left = self.missing_of(RowSet.from_intervals(starts, stops))
-        n_before = batch.n_variants
-        self.watcher.lost(batch)
-        self.watcher.settled(n_before - len(left), 0, "")
-        if len(left) == 0:
+        if parcel.until:
+            self._backlog.staged(parcel)
             return
-        if n_before == 1 and not self._in_flight:  # it ran alone
-            (row,) = left.rows().tolist()
-            self._deaths[row] = self._deaths.get(row, 0) + 1
-            if self._deaths[row] >= PATIENCE:
-                self.give_up(row, batch.attempt)
-                self.watcher.settled(0, 1, "")
-                return
-        if len(left) <= _FEW:
-            self._alone.extend((batch.attempt, row) for row in left.rows().tolist())
+        positions = parcel.positions.rows()
+        n_run = len(positions) - ack.n_left
+        later = np.isin(batch.rows[:n_run], ack.deferred)
+        self._done(RowSet.from_rows(positions[:n_run][~later]))
+        if ack.n_left:
+            self._backlog.give_back(parcel, RowSet.from_rows(positions[n_run:]))
+        if later.any():
+            self._backlog.put_last(parcel.attempt, RowSet.from_rows(positions[:n_run][later]))
+        if self.stop_after is not None and not self.reason:
+            tally = self.tally
+            self.reason = self.stop_after.decide(tally.n_done, tally.n_failed, tally.failures) or ""
+
+    def _done(self, positions: RowSet) -> None:
+        for task, position in self._backlog.settle(positions):
+            self.watcher.release(task, self._row(position))
+
+    def _settle_lost(self, batch: Batch, parcel: Parcel, how: str) -> None:
+        """Find out what the dead worker left undone, and which variant it may have died of."""
+        note = self.watcher.note_of(batch)
+        if parcel.until:
+            left, n_done = parcel.positions, 0
         else:
-            # rows run in order, so the culprit is among the first that are missing: halve until few are left
-            self._waiting.extendleft((batch.attempt, half) for half in reversed(left.split(len(left) // 2)))
+            missing = self.watcher.missing_of(RowSet.from_rows(batch.rows))
+            left = self._positions(missing)
+            n_done = len(parcel.positions) - len(left)
+            self._done(parcel.positions - left)
+        suspect = self._suspect(note, left, batch)
+        self.watcher.lost(batch, how, None if suspect is None else self._row(suspect), n_done)
+        if suspect is not None:
+            left = left - RowSet.span(suspect, suspect + 1)
+            self._run_alone(suspect, batch, parcel, note, how)
+        if not len(left):
+            return
+        if note is None:  # not begun, as far as we know; but where notes cannot be kept the culprit must be found too
+            for half in left.split(len(left) // 2):
+                if len(half):
+                    self._backlog.again(_only(parcel, half))
+        else:
+            noted = batch.careful or bool(note.reason)
+            self._backlog.again(_only(parcel, left, careful=not noted))
+
+    def _suspect(self, note: Note | None, left: RowSet, batch: Batch) -> int | None:
+        """The position of the variant that ran when the worker died."""
+        if note is not None and note.row != NOBODY:
+            position = int(self._positions(RowSet.span(note.row, note.row + 1)).starts[0])
+            return position if position in left else None
+        if note is None and batch.n_variants == 1 and len(left):
+            return int(left.starts[0])
+        return None
+
+    def _run_alone(self, position: int, batch: Batch, parcel: Parcel, note: Note | None, how: str) -> None:
+        """Run a variant that may have killed its worker with nothing else in its batch, or give it up."""
+        alone = _only(parcel, RowSet.span(position, position + 1), alone=True)
+        key = (parcel.until, position)
+        self._deaths[key] += batch.alone
+        why = self._why(note, how)
+        patience = PATIENCE if note is not None else 2 * PATIENCE
+        if self._deaths[key] < patience and why.cause != "timeout":
+            self._backlog.again(alone)
+            return
+        self.watcher.give_up(self._row(position), batch, why)
+        if parcel.until:
+            self._backlog.staged(alone)
+            return
+        self.tally.n_failed += 1
+        self.tally.failures[why.fingerprint] += 1
+        self._done(alone.positions)
+
+    def _why(self, note: Note | None, how: str) -> Failure:
+        """What killed a worker, as far as its note and the end of its process tell."""
+        if note is None:
+            return Failure.crash("", how)
+        tasks = tuple(self.sharing.n_evaluations)
+        task = tasks[note.step] if note.step != NOBODY else tasks[0] if len(tasks) == 1 else ""
+        if time.time() > note.deadline:
+            return Failure.limit("timeout", task, render_seconds(note.deadline - note.started))
+        return Failure.crash(task, how)
+
+    # ------------------------------------------------------------------------------------------------------- rows
+
+    def _positions(self, rows: RowSet) -> RowSet:
+        if self.sharing.is_natural:
+            return rows
+        return RowSet.from_rows(self.sharing.positions(rows.rows()))
+
+    def _row(self, position: int) -> int:
+        return int(self.sharing.rows(np.array([position]))[0])
+
+
+def _only(parcel: Parcel, positions: RowSet, *, careful: bool = False, alone: bool = False) -> Parcel:
+    """The part of a parcel at some of its positions; values that its variants share may be kept by now."""
+    evaluations: tuple[int, ...] = ()
+    if parcel.until:
+        by_position: dict[int, int] = dict(zip(parcel.positions.rows().tolist(), parcel.evaluations, strict=True))
+        evaluations = tuple(by_position[position] for position in positions.rows().tolist())
+    return replace(parcel, positions=positions, evaluations=evaluations, kept=True, careful=careful, alone=alone)

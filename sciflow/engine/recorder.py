@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,17 +12,17 @@ import numpy as np
 
 from sciflow.errors import OutputError
 from sciflow.running.failure import Failure
+from sciflow.running.run import Outcome, Ran
 from sciflow.space.variant import RESERVED_NAMES
 from sciflow.store import column
 from sciflow.store.frame import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from sciflow.space.table import Table
-
-Outcome = Mapping[str, Any] | Failure
-"""What a variant ended with: its outputs by name, or why it has none."""
 
 _SCALARS = frozenset({float, int, bool, str, type(None), complex})
 
@@ -39,6 +38,9 @@ class Runs:
     start : when the first began, in seconds of ``time.perf_counter``
     ends : when each ended, (n,)
     attempt : which try this was
+    seconds : task → how long its run took, (n,); empty for a workflow of one task
+    cpu_s : CPU seconds of all of them
+    peak_bytes : most memory that the process had meanwhile
     """
 
     table: Table
@@ -47,6 +49,20 @@ class Runs:
     start: float
     ends: list[float]
     attempt: int
+    seconds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, "NDArray[np.float32]"])
+    cpu_s: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Outcomes that share columns; None for the members means all of them."""
+
+    members: NDArray[np.int64] | None
+    columns: dict[str, column.ColumnData]
+    failures: list[Failure]
+    n_retries: int = 0
+    recovered: list[Failure] = field(default_factory=list[Failure])
 
 
 class Recorder:
@@ -74,20 +90,20 @@ class Recorder:
 
     def frames(self, runs: Runs) -> tuple[list[Frame], list[Failure]]:
         """Turn runs into frames; give the failures among them too."""
-        outcomes, ends, table, rows = runs.outcomes, np.asarray(runs.ends), runs.table, runs.rows
+        ends = np.asarray(runs.ends)
         starts = np.empty(len(ends))
         starts[0], starts[1:] = runs.start, ends[:-1]
-        header = {**self._facts, "attempt": runs.attempt, "t0": time.time() - (time.perf_counter() - runs.start)}
-        groups = self._group(outcomes)
+        took = ends - starts
+        facts = {**self._facts, "t0": time.time() - (time.perf_counter() - runs.start), "peak_bytes": runs.peak_bytes}
         frames: list[Frame] = []
         failed: list[Failure] = []
-        for members, columns in groups:
-            chosen = table if members is None else table.take(members)
-            at = slice(None) if members is None else members
-            mine = rows[at]
-            failures = columns if isinstance(columns, list) else None
-            failed += failures or []
-            contiguous = int(mine[-1]) - int(mine[0]) == len(mine) - 1
+        for group in self._group(runs.outcomes):
+            at = slice(None) if group.members is None else group.members
+            chosen = runs.table if group.members is None else runs.table.take(group.members)
+            mine = runs.rows[at]
+            failed += group.failures
+            contiguous = int(mine[-1]) - int(mine[0]) == len(mine) - 1 and bool((np.diff(mine) == 1).all())
+            told = group.failures or group.recovered
             cells = {
                 known.name: column.category(
                     chosen.columns[known.name].pool,
@@ -100,38 +116,42 @@ class Recorder:
             cells |= column.variant_facts(
                 chosen.id_bytes(),
                 starts[at] - runs.start,
-                ends[at] - starts[at],
+                took[at],
                 rows=None if contiguous else mine,
-                failures=[json.dumps(failure.to_dict()) for failure in failures] if failures else None,
+                failures=[json.dumps(failure.to_dict()) for failure in told] if told else None,
             )
-            if not isinstance(columns, list):
-                cells |= columns
-            where = {"rows": [int(mine[0]), int(mine[-1]) + 1]} if contiguous else {}
-            status = "failed" if failures else "done"
-            frames.append(Frame({**header, **where, "status": status}, cells))
+            cells |= {
+                f"@s.{task}": column.fixed(seconds[at], kind="fact", units="s")
+                for task, seconds in runs.seconds.items()
+            }
+            cells |= group.columns
+            header = {**facts, "attempt": runs.attempt + group.n_retries}
+            header["cpu_s"] = round(runs.cpu_s * float(took[at].sum()) / max(float(took.sum()), 1e-12), 6)
+            if contiguous:
+                header["rows"] = [int(mine[0]), int(mine[-1]) + 1]
+            if group.failures:
+                header["cause"] = group.failures[0].cause
+            frames.append(Frame({**header, "status": "failed" if group.failures else "done"}, cells))
         return frames, failed
 
-    def _group(
-        self, outcomes: list[Outcome]
-    ) -> list[tuple[NDArray[np.int64] | None, dict[str, column.ColumnData] | list[Failure]]]:
-        """Put outcomes that can share columns together; None for the members means all of them."""
+    def _group(self, outcomes: list[Outcome]) -> list[_Group]:
+        """Put outcomes that can share columns together."""
         columns = self._uniform(outcomes)
         if columns is not None:
-            return [(None, columns)]
-        outcomes = [self._checked(outcome) for outcome in outcomes]
+            return [_Group(None, columns, [])]
+        rans = [self._checked(outcome) for outcome in outcomes]
         members: dict[Any, list[int]] = {}
-        for k, outcome in enumerate(outcomes):
-            members.setdefault(_signature(outcome), []).append(k)
-        grouped: list[tuple[NDArray[np.int64] | None, dict[str, column.ColumnData] | list[Failure]]] = []
+        for k, ran in enumerate(rans):
+            signature = (_signature(ran.result), ran.n_retries, ran.recovered is None)
+            members.setdefault(signature, []).append(k)
+        grouped: list[_Group] = []
         for chosen in members.values():
-            ours = [outcomes[k] for k in chosen]
-            at = np.array(chosen)
-            failures = [outcome for outcome in ours if isinstance(outcome, Failure)]
-            if failures:
-                grouped.append((at, failures))
-            else:
-                results = [outcome for outcome in ours if not isinstance(outcome, Failure)]
-                grouped.append((at, self._encode(results)))
+            ours = [rans[k] for k in chosen]
+            failures = [ran.result for ran in ours if isinstance(ran.result, Failure)]
+            results = [ran.result for ran in ours if not isinstance(ran.result, Failure)]
+            recovered = [ran.recovered for ran in ours if ran.recovered is not None]
+            encoded = {} if failures else self._encode(results)
+            grouped.append(_Group(np.array(chosen), encoded, failures, ours[0].n_retries, recovered))
         return grouped
 
     def _uniform(self, outcomes: list[Outcome]) -> dict[str, column.ColumnData] | None:
@@ -169,14 +189,15 @@ class Recorder:
     def _allowed(self, name: object) -> bool:
         return isinstance(name, str) and name not in self._taken and name != "" and not name.startswith("@")
 
-    def _checked(self, outcome: Outcome) -> Outcome:
-        """Give the outcome with labelled datasets spread out, or the failure that it cannot be recorded."""
-        if isinstance(outcome, Failure):
-            return outcome
+    def _checked(self, outcome: Outcome) -> Ran:
+        """Give the outcome with labelled datasets spread out, or with the failure that it cannot be recorded."""
+        ran = outcome if isinstance(outcome, Ran) else Ran(outcome, 0, None)
+        if isinstance(ran.result, Failure):
+            return ran
         record: dict[str, Any] = {}
         name: object = ""
         try:
-            for name, value in outcome.items():
+            for name, value in ran.result.items():
                 if _is_dataset(value):
                     for variable in value.data_vars:
                         self._check(str(variable), value[variable])
@@ -189,8 +210,8 @@ class Recorder:
                         self._check(coordinate, value.coords[coordinate])
                         record.setdefault(coordinate, value.coords[coordinate].drop_vars(coordinate, errors="ignore"))
         except OutputError as error:
-            return Failure.of(error, self._task_of(str(name)))
-        return record
+            return replace(ran, result=Failure.of(error, self._task_of(str(name))))
+        return replace(ran, result=record)
 
     def _check(self, name: Any, value: Any) -> None:
         task = self._task_of(str(name))
@@ -258,10 +279,10 @@ def _labels(value: Any) -> dict[str, Any]:
     return {"dims": dims, "coords": coords, **units}
 
 
-def _signature(outcome: Outcome) -> Any:
+def _signature(outcome: Mapping[str, Any] | Failure) -> Any:
     """What two outcomes must share to stand in the same columns."""
     if isinstance(outcome, Failure):
-        return Failure
+        return outcome.cause
     return tuple(zip(outcome, map(_kind, outcome.values()), strict=True))
 
 

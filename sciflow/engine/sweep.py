@@ -12,6 +12,7 @@ from sciflow.engine.look import look, rows_where
 from sciflow.errors import SpaceError, SweepError, SweepMismatchError
 from sciflow.planning.plan import Plan, Progress, Request, choose
 from sciflow.planning.rows import RowSet
+from sciflow.planning.sharing import Sharing, count_evaluations
 from sciflow.provenance.fingerprint import fingerprint
 from sciflow.provenance.inputs import contents, read_inputs
 from sciflow.store.directory import frozen_defaults
@@ -91,14 +92,29 @@ class Sweep:
         is_new = newest != json.loads(json.dumps(description))
         return cls(definition, generation, snapshot, progress, description, is_new)
 
+    @property
+    def codes(self) -> dict[str, str]:
+        """Task name → identity of its code and of all that it depends on: what a kept value of it is known by."""
+        prints: Mapping[str, str] = self.description["fingerprints"]
+        codes: dict[str, str] = {}
+        for step in self.definition.steps:  # dependencies come first
+            task = step.task
+            codes[task.name] = canonical.content_digest(
+                [prints[task.name], self.definition.seed, [codes[name] for name in task.depends_on]]
+            )
+        return codes
+
     def plan(self, request: Request) -> Plan:
         """What a call would run, and why."""
         space = self.definition.space
         rows = RowSet.span(0, space.n_variants) if request.only is None else rows_where(space, request.only)
         todo = choose(self.progress, request, rows)
-        n_todo = sum(len(chosen) for chosen in todo.values())
-        evaluations = {step.task.name: n_todo for step in self.definition.steps}
-        return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations)
+        sharing = Sharing.of(self.definition)
+        union = RowSet.empty()
+        for chosen in todo.values():
+            union = union | chosen
+        evaluations = count_evaluations(sharing, union)
+        return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations, sharing)
 
     def missing_of(self, rows: RowSet, snapshot: Snapshot, revision: int, session: int) -> RowSet:
         """Which of *rows* this session has not committed yet."""

@@ -7,27 +7,33 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.engine.detach import detached, is_held_elsewhere
+from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
 from sciflow.errors import OutputError
-from sciflow.planning.batch import Ack, Batch
-from sciflow.planning.rows import RowSet
-from sciflow.running.failure import Failure, TaskFailedError
-from sciflow.running.run import VariantRunner
+from sciflow.planning.batch import STOP_EARLY_S, Ack, Batch
+from sciflow.quantities import render_bytes, render_seconds
+from sciflow.running.checkpoint import forget
+from sciflow.running.context import RunSite
+from sciflow.running.failure import Failure
+from sciflow.running.live import Live
+from sciflow.running.run import HANDED_BACK, Outcome, Ran, VariantRunner
+from sciflow.running.shared import Intermediates, SharedRunError
+from sciflow.running.watchdog import Watchdog
 from sciflow.store.segment import SegmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
-    from sciflow.engine.recorder import Outcome
-    from sciflow.space.algebra import Space
     from sciflow.space.table import Table
     from sciflow.store.frame import Frame
     from sciflow.workflow.binding import Definition
@@ -38,8 +44,8 @@ COMMIT_S = 0.3
 CHUNK = 8192
 """Variants expanded at a time: few enough that they stay in the processor's cache."""
 
-
-_Tools: TypeAlias = tuple[VariantRunner, Recorder, SegmentWriter]
+_SAMPLE = 16  # variants of a batch whose times the driver learns from
+_MOST_EXAMPLES = 20
 
 
 @dataclass(slots=True)
@@ -51,16 +57,22 @@ class BatchRunner:
     definition : the bound workflow, its functions included
     directory : the sweep directory
     facts : what every frame of this session says (revision, session, generation, environment)
+    shared : tasks whose runs variants share
+    codes : task → identity of its code and of the code that it depends on
     """
 
     definition: Definition
     directory: str
     facts: Mapping[str, Any]
-    _ready: _Tools | None = field(default=None, init=False)
+    shared: frozenset[str] = frozenset()
+    codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    in_worker: bool = field(default=False, init=False)
+    """Whether this is a copy in a process that does nothing else."""
+    _tools: _Tools | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return BatchRunner, (self.definition, self.directory, self.facts)
+        return _in_worker, (self.definition, self.directory, self.facts, self.shared, self.codes)
 
     def drain(self) -> None:
         """Start no further variant; may be called from another thread."""
@@ -68,46 +80,142 @@ class BatchRunner:
 
     def close(self) -> None:
         """Close the segment."""
-        if self._ready is not None:
-            self._ready[2].close()
-            self._ready = None
+        if self._tools is not None:
+            self._tools.writer.close()
+            self._tools.live.close()
+            self._tools = None
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether this process should be replaced: it holds much memory though nothing runs."""
+        return self._tools is not None and self._tools.process.is_bloated
 
     def __call__(self, batch: Batch) -> Ack:
         """Run and commit what the batch's time allows; hand the rest back."""
-        if self._ready is None:
-            self._ready = self._prepare()
+        if self._tools is None:
+            self._tools = self._prepare()
         # a batch makes thousands of small objects that all die with it; looking for cycles meanwhile finds none
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return _Run(self._ready, self._stop, self.definition.space, batch).go()
+            return self._tools.run(batch)
         finally:
             if collecting:
                 gc.enable()
 
     def _prepare(self) -> _Tools:
-        root = Path(self.directory)
-        runner = VariantRunner(self.definition, root / "artifacts")
-        facts = {**self.facts, "worker": f"{socket.gethostname()}:{os.getpid()}"}
-        recorder = Recorder(facts, self.definition.units, runner.task_of, self.definition.space.names)
-        return runner, recorder, SegmentWriter(root / "segments", self.facts["session"])
+        return _Tools(self, Path(self.directory), self._stop)
+
+
+def _in_worker(*state: Any) -> BatchRunner:
+    work = BatchRunner(*state)
+    work.in_worker = True
+    return work
+
+
+class _Tools:
+    """What a worker process has as long as it lives."""
+
+    def __init__(self, work: BatchRunner, root: Path, stop: threading.Event) -> None:
+        self.work, self.stop = work, stop
+        definition, session = work.definition, work.facts["session"]
+        self.space = definition.space
+        self.live = Live(root / "live", session)
+        self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
+        self.checkpoints = root / "checkpoints"
+        site = RunSite(
+            artifacts=root / "artifacts",
+            checkpoints=self.checkpoints,
+            logs=root / "logs",
+            should_stop=self.should_stop,
+            progress=self.live.progress,
+            generation=work.facts["generation"],
+        )
+        watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
+        self.files = Intermediates(root / "intermediates", work.codes)
+        self.runner = VariantRunner(
+            definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
+        )
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        self.recorder = Recorder(
+            {**work.facts, "worker": worker}, definition.units, self.runner.task_of, definition.space.names
+        )
+        self.worker = worker
+        self.writer = SegmentWriter(root / "segments", session)
+        self.told: set[str] = set()  # fingerprints of failures that the driver has an example of
+        self.stop_at: float | None = None
+        self._run: _Run | None = None
+
+    def run(self, batch: Batch) -> Ack:
+        """Do one batch."""
+        self.stop_at = batch.stop_at
+        for call in self.runner.shared.values():
+            call.kept = batch.kept
+        self.live.batch(batch.number, batch.attempt)
+        self._run = run = _Run(self, batch)
+        try:
+            ack = run.keep() if batch.until else run.go()
+        finally:
+            self._run = None
+        self.live.idle(ack.n_done + ack.n_failed, ack.busy_s)
+        self.process.rest()
+        return ack
+
+    def should_stop(self) -> bool:
+        """Whether a task should save and hand its variant back."""
+        return self.stop.is_set() or (self.stop_at is not None and time.time() > self.stop_at - STOP_EARLY_S)
+
+    def _end(self, reason: str) -> None:
+        """Commit what is finished, and why the running variant is not; this process ends next."""
+        run = self._run
+        if run is not None:
+            run.end(reason)
 
 
 class _Run:
     """One batch on its way through the worker."""
 
-    def __init__(self, tools: _Tools, stop: threading.Event, space: Space, batch: Batch) -> None:
-        self._runner, self._recorder, self._writer = tools
-        self._stop, self._space, self._batch = stop, space, batch
+    def __init__(self, tools: _Tools, batch: Batch) -> None:
+        self._tools, self._batch = tools, batch
+        self._runner = tools.runner
         self._n_done = self._n_failed = 0
         self._message = ""
         self._fatal: Exception | None = None
+        self._failures: Counter[str] = Counter()
+        self._examples: list[dict[str, Any]] = []
+        self._sample: list[tuple[int, float]] = []
+        self._deferred: list[int] = []
         self._frames: list[Frame] = []  # recorded, not committed
+        self._finished: list[str] = []  # variants whose checkpoints go when they are committed
         self._commit_at = time.perf_counter() + COMMIT_S
+        # the variants at hand: run, not recorded
+        self._table: Table | None = None
+        self._rows: NDArray[np.int64] = batch.rows[:0]
+        self._outcomes: list[Any] = []
+        self._ends: list[float] = []
+        self._begun = 0.0
+
+    # ----------------------------------------------------------------------------------------------- shared runs only
+
+    def keep(self) -> Ack:
+        """Compute the values of a shared task for these rows and keep them for others."""
+        batch, space = self._batch, self._tools.space
+        begun = time.perf_counter()
+        unkept = False
+        for row in batch.rows.tolist():
+            table = space.take(np.array([row]))
+            self._tools.live.variant(row)
+            try:
+                unkept |= not self._runner.keep(table, batch.until)
+            except SharedRunError as error:  # what it depends on has failed
+                self._tools.files.write(batch.until, self._runner.key(table, batch.until), error.failure)
+        return Ack(0, 0, time.perf_counter() - begun, unkept=unkept)
+
+    # ------------------------------------------------------------------------------------------------------- variants
 
     def go(self) -> Ack:
-        starts, stops = zip(*self._batch.rows, strict=True)
-        rows = RowSet.from_intervals(starts, stops).rows()
+        """Run the variants until the batch's time is over."""
+        rows = self._batch.rows
         begun = time.perf_counter()
         deadline = begun + self._batch.budget_s
         if self._batch.stop_at is not None:
@@ -118,73 +226,210 @@ class _Run:
                 n += self._chunk(rows[n : n + CHUNK], deadline)
         finally:
             self._commit()
-        left = RowSet.from_rows(rows[n:])
-        busy_s = time.perf_counter() - begun
-        return Ack(self._n_done, self._n_failed, busy_s, tuple(left), self._message, self._fatal)
+        if n < len(rows) and self._runner.shared:
+            self._runner.keep_for(self._tools.space.take(rows[n : n + 1]))
+        return Ack(
+            self._n_done,
+            self._n_failed,
+            time.perf_counter() - begun,
+            len(rows) - n,
+            tuple(self._deferred),
+            self._message,
+            self._fatal,
+            dict(self._failures),
+            tuple(self._examples),
+            tuple(self._sample[:: max(1, len(self._sample) // _SAMPLE)][:_SAMPLE]),
+        )
 
     def _over(self, deadline: float) -> bool:
         """Whether to start no further variant; some work is done first, however late it is, so that all ends."""
-        settled = self._n_done + self._n_failed
+        settled = self._n_done + self._n_failed + len(self._deferred)
         late = time.perf_counter() >= deadline and (settled > 0 or self._batch.stop_at is not None)
-        return late or self._stop.is_set() or self._fatal is not None
+        return late or self._tools.stop.is_set() or self._fatal is not None
 
     def _chunk(self, rows: NDArray[np.int64], deadline: float) -> int:
         """Run the variants at *rows* until the deadline; return how many were run."""
-        table = self._space.take(rows)
-        lists = table.lists()
-        run, attempt, clock = self._runner.run, self._batch.attempt, time.perf_counter
-        outcomes: list[Outcome] = []
-        ends: list[float] = []
-        n_recorded = 0
-        begun = clock()
-        look_up = min(self._commit_at, deadline)
-        for row in zip(*lists, strict=True) if lists else [()] * len(rows):
-            try:
-                outcomes.append(run(row, attempt))
-            except TaskFailedError as error:
-                outcomes.append(self._failure(error))
-            end = clock()
-            ends.append(end)
-            if end >= look_up or self._fatal is not None:
-                self._record(Runs(*_part(table, rows, n_recorded, len(outcomes)), outcomes, begun, ends, attempt))
-                n_recorded += len(outcomes)
-                outcomes, ends = [], []
+        self._table, self._rows = self._tools.space.take(rows), rows
+        batch = self._batch
+        iterator = self._runner.outcomes(self._table, rows, batch.attempt, careful=batch.careful)
+        n = 0
+        while n < len(rows):
+            late = time.perf_counter() >= deadline
+            self._stretch(iterator, len(rows) - n, self._commit_at if late else min(self._commit_at, deadline))
+            n += self._record()
+            if time.perf_counter() >= self._commit_at:
                 self._commit()
-                if self._over(deadline):
-                    return n_recorded
-                begun = clock()
-                look_up = self._commit_at if begun >= deadline else min(self._commit_at, deadline)
-        if outcomes:
-            self._record(Runs(*_part(table, rows, n_recorded, len(outcomes)), outcomes, begun, ends, attempt))
-        return n_recorded + len(outcomes)
+            if self._over(deadline):
+                break
+        return n
 
-    def _failure(self, error: TaskFailedError) -> Failure:
-        cause = error.__cause__
-        assert cause is not None
-        failure = Failure.of(cause, str(error))
-        if failure.definition and isinstance(cause, Exception) and not self._n_done:
-            self._fatal = cause
-        return failure
+    def _stretch(self, iterator: Iterator[Any], n_left: int, until: float) -> None:  # noqa: C901  one hot loop
+        """Run variants until it is time to look up, or none is left."""
+        clock, odd = time.perf_counter, self._tools.process.odd
+        outcomes, ends = self._outcomes, self._ends = [], []
+        self._begun = clock()
+        while len(outcomes) < n_left:
+            try:
+                for outcome in iterator:
+                    outcomes.append(outcome)
+                    end = clock()
+                    ends.append(end)
+                    if odd:
+                        self._tidy(odd)
+                    elif len(outcomes) == 1 and is_held_elsewhere(outcome):
+                        odd.append("held")
+                        self._tidy(odd)
+                    if end >= until:
+                        return
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and not self._tools.work.in_worker:
+                    raise
+                self._judge(error)
+            else:
+                if len(outcomes) == n_left:
+                    return
+                self._judge(StopIteration("a task raised StopIteration; end it with return"))
+            if odd:
+                self._tidy(odd)
+            if self._fatal is not None or ends[-1] >= until:
+                return
 
-    def _record(self, runs: Runs) -> None:
-        frames, failures = self._recorder.frames(runs)
+    def _judge(self, error: BaseException) -> None:
+        """Turn what a task raised into the outcome of its variant."""
+        outcome = self._runner.judge(error)
+        failure = outcome.result if isinstance(outcome, Ran) else outcome
+        if isinstance(failure, Failure) and failure.definition and not self._n_done:
+            cause = error.__cause__ or error
+            self._fatal = cause if isinstance(cause, Exception) else None
+        self._outcomes.append(outcome)
+        self._ends.append(time.perf_counter())
+
+    def _tidy(self, odd: list[str]) -> None:
+        """Put right what the variant left behind: a changed directory; results that it may still change."""
+        if "moved" in odd:
+            self._tools.process.go_home()
+        if "held" in odd and self._outcomes:
+            self._outcomes[-1] = detached(self._outcomes[-1])
+
+    # --------------------------------------------------------------------------------------------------------- record
+
+    def _record(self) -> int:
+        """Turn the variants at hand into frames; return how many there were."""
+        outcomes, ends, table = self._outcomes, self._ends, self._table
+        n = len(outcomes)
+        if n == 0:
+            return 0
+        assert table is not None
+        rows = self._rows[:n]
+        mine = table if n == table.n_rows else table.take(np.arange(n))
+        seconds = self._runner.take_seconds(n)
+        if n < table.n_rows:
+            rest = np.arange(n, table.n_rows)
+            self._table, self._rows = table.take(rest), self._rows[n:]
+        cpu_s, peak_bytes = self._tools.process.used()
+        runs = Runs(
+            mine, rows, self._named(outcomes), self._begun, ends, self._batch.attempt, seconds, cpu_s, peak_bytes
+        )
+        if any(outcome is HANDED_BACK for outcome in outcomes):
+            runs = self._without_deferred(runs)
+        if len(runs.outcomes):
+            self._count(runs)
+        return n
+
+    def _named(self, outcomes: list[Any]) -> list[Outcome]:
+        if set(map(type, outcomes)) == {dict}:
+            return outcomes
+        named = self._runner.named
+        return [outcome if outcome is HANDED_BACK else named(outcome) for outcome in outcomes]
+
+    def _without_deferred(self, runs: Runs) -> Runs:
+        stays = np.array([outcome is not HANDED_BACK for outcome in runs.outcomes])
+        self._deferred += runs.rows[~stays].tolist()
+        at = np.flatnonzero(stays)
+        return Runs(
+            runs.table.take(at),
+            runs.rows[at],
+            [runs.outcomes[k] for k in at.tolist()],
+            runs.start,
+            [runs.ends[k] for k in at.tolist()],
+            runs.attempt,
+            {task: seconds[at] for task, seconds in runs.seconds.items()},
+            runs.cpu_s,
+            runs.peak_bytes,
+        )
+
+    def _count(self, runs: Runs) -> None:
+        frames, failures = self._tools.recorder.frames(runs)
         self._frames += frames
-        self._n_done += len(runs.outcomes) - len(failures)
+        n = len(runs.outcomes)
+        self._n_done += n - len(failures)
         self._n_failed += len(failures)
+        if self._tools.checkpoints.exists():
+            self._finished += runs.table.ids()
+        step = max(1, n // _SAMPLE)
+        ends = runs.ends
+        self._sample += [(int(runs.rows[k]), ends[k] - (ends[k - 1] if k else runs.start)) for k in range(0, n, step)]
         if failures:
-            last = failures[-1]
-            self._message = last.headline
-            if last.definition and not self._n_done and self._fatal is None:
-                self._fatal = OutputError(last.message)  # found when the outcome was to be recorded
+            self._tell(runs, failures)
+
+    def _tell(self, runs: Runs, failures: list[Failure]) -> None:
+        """Keep for the driver how often each failure came, and an example of those it has not heard of."""
+        self._failures.update(failure.fingerprint for failure in failures)
+        last = failures[-1]
+        self._message = last.headline
+        if last.definition and not self._n_done and self._fatal is None:
+            self._fatal = OutputError(last.message)  # found when the outcome was to be recorded
+        told = self._tools.told
+        for failure in failures:
+            if failure.fingerprint in told or len(told) >= _MOST_EXAMPLES:
+                continue
+            told.add(failure.fingerprint)
+            found = next((k for k, outcome in enumerate(runs.outcomes) if _failure_in(outcome) is failure), None)
+            example = {
+                "task": failure.task,
+                "cause": failure.cause,
+                "fingerprint": failure.fingerprint,
+                "message": failure.message[:300],
+                "worker": self._tools.worker,
+            }
+            if found is not None:
+                example["variant"] = runs.table.take(np.array([found])).ids()[0]
+            self._examples.append(example)
 
     def _commit(self) -> None:
         frames, self._frames = self._frames, []
-        self._writer.commit(frames)
+        self._tools.process.leave_if_forked()
+        self._tools.writer.commit(frames)
+        for variant in self._finished:
+            forget(self._tools.checkpoints, variant)
+        self._finished = []
         self._commit_at = time.perf_counter() + COMMIT_S
 
+    def end(self, reason: str) -> None:
+        """Commit what is finished; called by the watchdog while the running variant is stuck in its task."""
+        batch, live = self._batch, self._tools.live
+        step = self._tools.work.definition.steps[live.step]
+        failure = Failure.limit(reason, step.task.name, self._limit_of(step, reason))
+        if reason == "out_of_memory" and not batch.alone and not batch.until:
+            failure = None  # others may have left it little: it is run alone first
+        if batch.until:
+            if failure is not None:
+                table = self._tools.space.take(np.array([live.row]))
+                self._tools.files.write(batch.until, self._runner.key(table, batch.until), failure)
+            return
+        if failure is not None:
+            self._outcomes.append(failure)
+            self._ends.append(time.perf_counter())
+        self._runner.stamps.clear()
+        self._record()
+        self._commit()
 
-def _part(table: Table, rows: NDArray[np.int64], start: int, n: int) -> tuple[Table, NDArray[np.int64]]:
-    if n == table.n_rows:
-        return table, rows
-    at = np.arange(start, start + n)
-    return table.take(at), rows[at]
+    def _limit_of(self, step: Any, reason: str) -> str:
+        if reason == "timeout":
+            return render_seconds(step.timeout_s)
+        return render_bytes(self._tools.work.definition.resources[step.task.name].memory_bytes or 0)
+
+
+def _failure_in(outcome: Outcome) -> Failure | None:
+    result = outcome.result if isinstance(outcome, Ran) else outcome
+    return result if isinstance(result, Failure) else None

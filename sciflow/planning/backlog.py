@@ -17,7 +17,7 @@ import numpy as np
 from sciflow.planning.rows import RowSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Evaluation: TypeAlias = tuple[str, int]
 """A task and the number of one of its distinct runs."""
 
-_PIECE = 1 << 16
 _STAGED_TOGETHER = 16  # shared runs in one parcel: few, so that several workers compute them
 
 
@@ -272,7 +271,7 @@ class Backlog:
             return len(self._all.within(*self.sharing.span(task, run)))
         if task.name not in self._counts:
             counts = np.zeros(task.n_evaluations, dtype=np.int64)
-            for positions in _chunks(self._all):
+            for positions in self._all.chunks():
                 counts += np.bincount(self.sharing.evaluations(task, positions), minlength=task.n_evaluations)
             self._counts[task.name] = counts
         return int(self._counts[task.name][run])
@@ -317,12 +316,10 @@ class Backlog:
                     self._kept[task.name][run] = len(left.within(*self.sharing.span(task, run)))
         self._put_first(parcel.attempt, left)
 
+    def put_last(self, attempt: int, positions: RowSet) -> None:
+        """Put variants that asked for it behind all others."""
+        self._waiting.append((attempt, positions))
+
     def again(self, parcel: Parcel) -> None:
         """Send a parcel once more, as it is, before anything else that is cut."""
         self._ready.append(parcel)
-
-
-def _chunks(rows: RowSet) -> Iterator[Numbers]:
-    while len(rows):
-        head, rows = rows.split(_PIECE)
-        yield head.rows()

@@ -10,6 +10,8 @@ from sciflow.planning.rows import RowSet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sciflow.planning.sharing import Sharing
+
 Reason = Literal["missing", "failed", "stale", "forced"]
 """Why a variant must run; a closed set."""
 
@@ -65,7 +67,8 @@ class Plan:
     n_variants : size of the space
     progress : what is recorded
     todo : rows to run, by reason
-    n_evaluations : task name → how often it will be called
+    n_evaluations : task name → how often it will be called: variants that share a run count once
+    sharing : what variants share, and the order in which they run
     """
 
     workflow: str
@@ -73,6 +76,7 @@ class Plan:
     progress: Progress
     todo: Mapping[Reason, RowSet]
     n_evaluations: Mapping[str, int]
+    sharing: Sharing
 
     @property
     def rows(self) -> RowSet:

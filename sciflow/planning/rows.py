@@ -120,6 +120,19 @@ class RowSet:
         tail = RowSet.from_intervals(np.r_[middle, self.starts[at + 1 :]], np.r_[self.stops[at], self.stops[at + 1 :]])
         return head, tail
 
+    def at(self, ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that stand at these places among them, counted from 0: (n,)."""
+        past = np.cumsum(self.stops - self.starts)
+        which = np.searchsorted(past, ranks, side="right")
+        return self.stops[which] - (past[which] - ranks)
+
+    def chunks(self, n: int = 1 << 16) -> Iterator[NDArray[np.int64]]:
+        """Every row, in arrays of at most *n*."""
+        rest = self
+        while len(rest.starts):
+            head, rest = rest.split(n)
+            yield head.rows()
+
     def rows(self) -> NDArray[np.int64]:
         """Every row, one by one: O(rows) memory, meant for one batch.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sciflow.planning.rows import RowSet
     from sciflow.space import Space
     from sciflow.workflow.binding import Definition, Step
 
@@ -306,3 +307,17 @@ def _upstream(name: str, steps: Sequence[Step]) -> frozenset[str]:
             found.add(task)
             waiting += direct[task]
     return frozenset(found)
+
+
+def count_evaluations(sharing: Sharing, rows: RowSet) -> dict[str, int]:
+    """How often each task is called to run the variants at *rows*."""
+    n = len(rows)
+    counts = dict.fromkeys(sharing.n_evaluations, n)
+    if n == sharing.n_variants:
+        return {**counts, **sharing.n_evaluations}
+    for task in sharing.tasks if n else ():
+        needed = np.zeros(task.n_evaluations, dtype=np.bool_)
+        for some in rows.chunks():
+            needed[sharing.evaluations(task, sharing.positions(some))] = True
+        counts[task.name] = int(needed.sum())
+    return counts

@@ -5,15 +5,35 @@ from __future__ import annotations
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
-from sciflow.errors import BindingError, OutputError
+from sciflow.errors import BindingError, CommandError, OutputError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-Cause = Literal["exception", "exit", "crash"]
-"""Why a variant failed; a closed set that grows with what the engine can tell apart."""
+Cause = Literal[
+    "exception",
+    "exit",
+    "timeout",
+    "crash",
+    "out_of_memory",
+    "upstream",
+    "unmet_requirement",
+    "walltime",
+    "window",
+    "preempted",
+    "node_lost",
+    "worker_lost",
+    "cancelled",
+    "never_started",
+]
+"""Why a variant has no result; a closed set."""
+
+INFRASTRUCTURE: Final[frozenset[str]] = frozenset(
+    {"walltime", "window", "preempted", "node_lost", "worker_lost", "cancelled", "never_started"}
+)
+"""Causes that are not the variant's: it runs again by itself, and no retry is counted."""
 
 _PACKAGE = str(Path(__file__).parent.parent)
 _LONGEST = 20_000  # characters of a traceback that are kept: enough for any stack, not for a printed array
@@ -21,6 +41,10 @@ _LONGEST = 20_000  # characters of a traceback that are kept: enough for any sta
 
 class TaskFailedError(Exception):
     """Carries the name of the task out of the runner; its cause is what the task raised."""
+
+
+class HandedBackError(Exception):
+    """The variant is to run later, perhaps elsewhere: it was deferred, or the worker stops before its next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +81,12 @@ class Failure:
             message = str(error)
         except Exception as broken:  # noqa: BLE001  an exception that cannot even say what it is
             message = f"(its text cannot be read: {type(broken).__name__})"
+        if isinstance(error, CommandError):  # its stack is all ours
+            stack, where = None, f"{task}: {error.reason}"
         # format_exception shows an exception without a text as such
         text = "".join(traceback.format_exception(type(error), error, stack))
         return cls(
-            cause="exit" if isinstance(error, SystemExit) else "exception",
+            cause="exit" if isinstance(error, SystemExit | CommandError) else "exception",
             task=task,
             type=kind,
             message=message[:2000],
@@ -70,16 +96,31 @@ class Failure:
         )
 
     @classmethod
-    def crash(cls) -> Self:
-        """Describe a worker process that died while it ran this variant alone."""
+    def crash(cls, task: str = "", how: str = "") -> Self:
+        """Describe a worker process that died whenever it ran this variant, and *how* if that is known."""
+        what = how or "a segmentation fault, os._exit, or the system ended it for lack of memory"
         return cls(
-            cause="crash",
-            task="",
+            cause="exit" if how.startswith("exit status") else "crash",
+            task=task,
             type="WorkerDied",
-            message="the worker process died twice while it ran this variant alone (a segmentation fault, "
-            "os._exit, or the system ended it for lack of memory)",
+            message=f"the worker process died each time it ran this variant alone ({what})",
             traceback="",
-            fingerprint="WorkerDied",
+            fingerprint=f"WorkerDied{f' in {task}' if task else ''}{f': {how}' if how else ''}",
+        )
+
+    @classmethod
+    def limit(cls, reason: str, task: str, limit: str) -> Self:
+        """Describe a run that was ended because it exceeded its time (``timeout``) or memory (``out_of_memory``)."""
+        timeout = reason == "timeout"
+        what = "ran longer than its limit of" if timeout else "used more memory than its limit of"
+        kind = "TimeoutExceeded" if timeout else "MemoryExceeded"
+        return cls(
+            cause="timeout" if timeout else "out_of_memory",
+            task=task,
+            type=kind,
+            message=f"task {task!r} {what} {limit}, and its worker process was ended",
+            traceback="",
+            fingerprint=f"{kind} in {task}",
         )
 
     @property

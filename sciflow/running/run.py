@@ -1,91 +1,299 @@
-"""One variant in this process: bind the arguments, call the tasks in order, collect what is recorded."""
+"""One variant in this process: call the tasks in order, collect what is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+import math
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sciflow.errors import BindingError, OutputError
-from sciflow.running.context import TaskContext
-from sciflow.running.failure import TaskFailedError
-from sciflow.space.variant import ABSENT, Schema, Variant
-from sciflow.workflow.binding import FromContext, FromOutput, FromParameter, FromTask, FromUpstream
-from sciflow.workflow.resolve import settle_upstream
+import numpy as np
+
+from sciflow.errors import OutputError
+from sciflow.running.calls import Call, Compiler, Slots, outputs_of
+from sciflow.running.context import RunSite
+from sciflow.running.failure import Failure, HandedBackError, TaskFailedError
+from sciflow.running.guarded import SKIPPED, Guarded, Trail
+from sciflow.running.live import Live
+from sciflow.running.shared import Intermediates, SharedCall, SharedRunError, keys_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from numpy.typing import NDArray
 
-    from sciflow.workflow.binding import Argument, Definition, Step
+    from sciflow.running.watchdog import Watchdog
+    from sciflow.space.table import Table
+    from sciflow.workflow.binding import Definition, Step
 
-Values = Sequence[Any]
-"""The parameter values of one variant, in the order of the space, followed by the values of the tasks so far."""
+HANDED_BACK: Final = object()
+"""The outcome of a variant that is to run later."""
 
-_SKIP = object()  # an optional argument whose parameter this variant does not have: the default of the function holds
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An outcome with what happened on the way to it.
+
+    Parameters
+    ----------
+    result : the outputs by name, or why there are none
+    n_retries : further attempts of the task that needed most
+    recovered : the last failure that a fallback made good
+    """
+
+    result: Mapping[str, Any] | Failure
+    n_retries: int
+    recovered: Failure | None
+
+
+Outcome: TypeAlias = "Mapping[str, Any] | Failure | Ran"
+"""What a variant ended with: its outputs by name, or why it has none."""
+
 
 
 class VariantRunner:
     """Calls the tasks of one workflow for one variant after another.
 
-    What is decided late (which key of a mapping an argument takes) is decided on the first variant, and kept.
-
     Parameters
     ----------
-    definition : Definition
-        The bound workflow.
-    artifacts : Path, optional
-        Folder for files that tasks keep.
+    definition : the bound workflow
+    site : what surrounds runs
+    shared : tasks whose runs variants share, by the plan; every other task runs for each variant
+    files : where shared values are kept for other workers
+    live : the note of this process
+    watchdog : keeps the limits of tasks; without one there are none
+    stopping : whether the worker is to stop
     """
 
-    def __init__(self, definition: Definition, artifacts: Path | None = None) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        site: RunSite | None = None,
+        *,
+        shared: Collection[str] = (),
+        files: Intermediates | None = None,
+        live: Live | None = None,
+        watchdog: Watchdog | None = None,
+    ) -> None:
         self._definition = definition
-        self._artifacts = artifacts
-        parameters = definition.space.parameters
-        self._parameters = parameters
-        self._position = {parameter.name: k for k, parameter in enumerate(parameters)}
-        self._n = len(parameters)
-        self._schemas: dict[tuple[bool, ...], Schema] = {}
-        self._task_position = {step.task.name: self._n + k for k, step in enumerate(definition.steps)}
-        self._calls = [self._compile(step) for step in definition.steps]
-        recorded = [step for step in definition.steps if step.sink or step.task.outputs]
-        self._recorded = [(step, self._task_position[step.task.name]) for step in recorded]
+        self._steps = definition.steps
+        self._live = live or Live(None)
+        self._watchdog = watchdog
+        site = site or RunSite()
+        keyed = [step for step in self._steps if step.task.name in shared or step.task.cache]
+        self._keyed = [(step.task.name, step.footprint) for step in keyed]
+        self._compiler = Compiler(definition, len(keyed), site)
+        self._first_task = self._compiler.first_task
+        self.trail = Trail()
+        self._skippable: set[str] = set()
+        self.shared: dict[str, SharedCall] = {}
+        """The calls of shared tasks, by name."""
+        files = files or Intermediates(None, {})
+        self._calls = [self._call(k, step, site, files) for k, step in enumerate(self._steps)]
+        self._link_shared()
+        self._undo = [None if step.undo is None else self._compiler.call(step.undo) for step in self._steps]
+        recorded = [step for step in self._steps if step.sink or step.task.outputs]
+        self._recorded = [(step, self._compiler.slot_of[step.task.name]) for step in recorded]
         # the usual case, one sink and nothing else recorded: its mapping is the record as it stands
         self._only = self._recorded[0] if len(recorded) == 1 and recorded[0].sink else None
-        self.run: Callable[[Values, int], Mapping[str, Any]] = (
-            self._run_single() if len(self._calls) == 1 and self._only is not None else self._run
-        )
-        """Run every task for a variant, given its parameter values in order and the attempt; return the record."""
+        self._guarded = any(isinstance(call, Guarded) for call in self._calls)
+        plain = self._compiler.columns(self._steps[0]) if len(self._steps) == 1 and self._only else None
+        self._columns = plain if plain and not self._guarded and not self.shared else None
+        self.stamps: list[float] = []
+        """Of a workflow of several tasks, for each variant when it began and when each task ended (perf_counter)."""
+        self.n_run = 0
 
-    def _run(self, row: Values, attempt: int) -> Mapping[str, Any]:
-        slots = list(row)
+    # ------------------------------------------------------------------------------------------------------- compile
+
+    def _call(self, k: int, step: Step, site: RunSite, files: Intermediates) -> Call:
+        call = self._compiler.call(step)
+        if self._watchdog is not None:
+            call = self._watchdog.limited(k, step, call)
+        upstream = [one for one in self._steps[:k] if one.task.name in step.task.depends_on]
+        skippable = any(one.condition or one.fallback or one.task.name in self._skippable for one in upstream)
+        if step.condition or step.fallback or step.task.retry or skippable:
+            self._skippable.add(step.task.name)
+            call = Guarded(step, call, self._compiler, self.trail, site.should_stop)
+        keys = [task for task, _ in self._keyed]
+        if step.task.name in keys:
+            at = self._compiler.n_parameters + keys.index(step.task.name)
+            call = SharedCall(step.task.name, call, at, files, cached=step.task.cache)
+            self.shared[step.task.name] = call
+        return call
+
+    def _link_shared(self) -> None:
+        """Tell each shared call which calls alone use its value, if they are shared too."""
+        for name, call in self.shared.items():
+            users = [step for step in self._steps if name in step.task.depends_on]
+            (mine,) = (step for step in self._steps if step.task.name == name)
+            if users and not mine.task.outputs and all(step.task.name in self.shared for step in users):
+                call.only_for = tuple(self.shared[step.task.name] for step in users)
+
+    # ------------------------------------------------------------------------------------------------------- run many
+
+    @property
+    def needs_notes(self) -> bool:
+        """Whether each variant is to be noted as it starts, because limits are kept."""
+        return self._watchdog is not None and self._watchdog.has_limits
+
+    def keys(self, table: Table) -> list[list[bytes]]:
+        """What each row's run of each shared task is known by."""
+        return [keys_of(table, footprint) for _, footprint in self._keyed]
+
+    def key(self, table: Table, task: str) -> bytes:
+        """What the run of a shared task is known by for the one row of a table."""
+        names = [name for name, _ in self._keyed]
+        return self.keys(table)[names.index(task)][0]
+
+    def outcomes(self, table: Table, rows: NDArray[np.int64], attempt: int, *, careful: bool) -> Iterator[Any]:
+        """Run the variants of a table one after another, each as it is asked for.
+
+        What a task raises comes out of the iterator, which can be asked for the next variant all the same; pass it to
+        `judge`. With *careful* each variant is noted before it starts.
+        """
+        self._compiler.attempt = attempt
+        columns = table.lists()
+        if self._columns is not None and not careful and not self.needs_notes:
+            return map(self._steps[0].task.function, *(columns[at] for at in self._columns))
+        columns += self.keys(table)
+        every = zip(*columns, strict=True) if columns else iter([()] * table.n_rows)
+        if careful or self.needs_notes:
+            return map(self._run_noted, rows.tolist(), every)
+        return map(self._run, every)
+
+    def _run_noted(self, row: int, values: Sequence[Any]) -> Outcome:
+        self._live.variant(row)
+        return self._run(values)
+
+    def _run(self, values: Sequence[Any]) -> Outcome:
+        slots: Slots = list(values)
+        clock, stamps = time.perf_counter, self.stamps
+        stamps.append(clock())
         try:
             for call in self._calls:
-                slots.append(call(slots, attempt))
-        except KeyboardInterrupt:
-            raise  # of the user, in this very process
+                slots.append(call(slots))
+                stamps.append(clock())
         except BaseException as error:
-            step = self._definition.steps[len(slots) - self._n]
-            raise TaskFailedError(step.task.name) from error
-        if self._only is not None:
-            step, position = self._only
-            value = slots[position]
-            return value if type(value) is dict else _outputs(step, value)
-        return self._collect(slots)
+            n_missing = len(self._calls) - (len(slots) - self._first_task)
+            stamps.extend([math.nan] * n_missing)
+            if isinstance(error, HandedBackError | SharedRunError | KeyboardInterrupt):
+                self._undo_all(slots, error)
+                raise
+            self._undo_all(slots, error)
+            raise TaskFailedError(self._steps[-n_missing].task.name) from error
+        finally:
+            self.n_run += 1
+        result = self._result(slots)
+        if self._guarded and (self.trail.n_retries or self.trail.recovered):
+            ran = Ran(result, self.trail.n_retries, self.trail.recovered)
+            self.trail.clear()
+            return ran
+        return result
 
-    def _run_single(self) -> Callable[[Values, int], Mapping[str, Any]]:
-        """One task whose result is the record: no slots to fill, which halves what a run costs."""
-        (step,), (call,) = self._definition.steps, self._calls
+    def _result(self, slots: Slots) -> Mapping[str, Any]:
+        if self._only is None:
+            return self._collect(slots)
+        step, position = self._only
+        value = slots[position]
+        if value is SKIPPED:
+            return {}
+        return value if type(value) is dict else outputs_of(step, value)
 
-        def run(row: Values, attempt: int) -> Mapping[str, Any]:
+    def _undo_all(self, slots: Slots, error: BaseException) -> None:
+        """Undo what this variant did, the latest first; what other variants share stays."""
+        for k in reversed(range(len(slots) - self._first_task)):
+            undo, name = self._undo[k], self._steps[k].task.name
+            if undo is None or slots[self._first_task + k] is SKIPPED or name in self.shared:
+                continue
             try:
-                value = call(row, attempt)
-            except KeyboardInterrupt:
-                raise  # of the user, in this very process
-            except BaseException as error:
-                raise TaskFailedError(step.task.name) from error
-            return value if type(value) is dict else _outputs(step, value)
+                undo(slots)
+            except Exception as broken:  # noqa: BLE001  the variant has failed already; both are told
+                error.add_note(f"and the undo of task {name!r} raised {type(broken).__name__}: {broken}")
 
-        return run
+    def judge(self, error: BaseException) -> Outcome:
+        """The outcome of a variant that raised; `HANDED_BACK` when it is to run later.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            As it came: whether it is the user's is for the caller to know.
+        """
+        if isinstance(error, HandedBackError):
+            return HANDED_BACK  # type: ignore[return-value]
+        if isinstance(error, SharedRunError):
+            failure = error.failure
+        elif isinstance(error, TaskFailedError):
+            assert error.__cause__ is not None
+            failure = Failure.of(error.__cause__, str(error))
+        else:
+            failure = Failure.of(error, self._steps[0].task.name)
+        n_retries = self.trail.n_retries
+        self.trail.clear()
+        return Ran(failure, n_retries, None) if n_retries else failure
+
+    def named(self, outcome: Any) -> Outcome:
+        """An outcome of a single task as its named outputs."""
+        if isinstance(outcome, Failure | Ran | Mapping):
+            return outcome
+        return outputs_of(self._steps[0], outcome)
+
+    def take_seconds(self, n_variants: int) -> dict[str, NDArray[np.float32]]:
+        """Seconds of each task's runs for the last *n_variants*, where there are several tasks; then forget them."""
+        n_tasks = len(self._steps)
+        stamps, self.stamps[:] = np.array(self.stamps), []
+        if n_tasks == 1 or len(stamps) != n_variants * (n_tasks + 1):
+            return {}
+        seconds = np.diff(stamps.reshape(n_variants, n_tasks + 1), axis=1).astype(np.float32)
+        return {step.task.name: seconds[:, k] for k, step in enumerate(self._steps)}
+
+    # -------------------------------------------------------------------------------------------------------- run one
+
+    def run(self, row: Sequence[Any], attempt: int) -> Mapping[str, Any]:
+        """Run every task for one variant, given its parameter values in order; for callers without a table.
+
+        Raises
+        ------
+        TaskFailedError
+            A task raised; its cause is what it raised.
+        """
+        self._compiler.attempt = attempt
+        outcome = self._run([*row, *([None] * len(self._keyed))])
+        result = outcome.result if isinstance(outcome, Ran) else outcome
+        assert not isinstance(result, Failure)
+        return result
+
+    def keep(self, table: Table, task: str) -> bool:
+        """Compute the value of a shared task for the one row of a table, and keep it or its failure for others.
+
+        Returns
+        -------
+        bool
+            False when the value cannot be sent to other processes.
+        """
+        columns = table.lists() + self.keys(table)
+        slots: Slots = [column[0] for column in columns]
+        needed = self._needed(task)
+        for step, call in zip(self._steps, self._calls, strict=True):
+            if step.task.name == task:
+                break
+            slots.append(call(slots) if step.task.name in needed else None)
+        return self.shared[task].keep(slots)
+
+    def _needed(self, task: str) -> set[str]:
+        depends_on = {step.task.name: step.task.depends_on for step in self._steps}
+        needed: set[str] = set()
+        waiting = [*depends_on[task]]
+        while waiting:
+            name = waiting.pop()
+            needed.add(name)
+            waiting += depends_on[name]
+        return needed
+
+    def keep_for(self, table: Table) -> None:
+        """Keep the values at hand that the variant of the one row of a table needs too."""
+        for (task, _), keys in zip(self._keyed, self.keys(table), strict=True):
+            self.shared[task].keep_for(keys[0])
+
+    # -------------------------------------------------------------------------------------------------------- outputs
 
     def task_of(self, output: str) -> str:
         """Name the task that records *output* (for messages)."""
@@ -95,11 +303,13 @@ class VariantRunner:
         sinks = [step.task.name for step, _ in self._recorded if step.sink]
         return sinks[0] if len(sinks) == 1 else " or ".join(sinks)
 
-    def _collect(self, slots: Values) -> dict[str, Any]:
+    def _collect(self, slots: Slots) -> dict[str, Any]:
         record: dict[str, Any] = {}
         owner: dict[str, str] = {}
         for step, position in self._recorded:
-            outputs = _outputs(step, slots[position])
+            if slots[position] is SKIPPED:
+                continue
+            outputs = outputs_of(step, slots[position])
             for name in outputs if step.sink else step.task.outputs:
                 if name not in outputs:
                     raise OutputError(
@@ -112,123 +322,3 @@ class VariantRunner:
                 owner[name] = step.task.name
                 record[name] = outputs[name]
         return record
-
-    def _compile(self, step: Step) -> Callable[[Values, int], Any]:
-        """Turn the arguments of a step into one call on the slots."""
-        if any(isinstance(argument.source, FromUpstream) for argument in step.arguments):
-            return self._compile_late(step)
-        function: Callable[..., Any] = step.task.function
-        plain = [self._plain_slot(argument) for argument in step.arguments]
-        slots_only = [slot for slot in plain if slot is not None]
-        if len(slots_only) == len(plain) and not any(argument.keyword for argument in step.arguments):
-            return _call_with_slots(
-                function, slots_only, whole_row=len(self._definition.steps) == 1 and slots_only == list(range(self._n))
-            )
-        readers = [(argument, self._reader(step, argument)) for argument in step.arguments]
-        takes_context = any(isinstance(argument.source, FromContext) for argument in step.arguments)
-
-        def call(slots: Values, attempt: int) -> Any:
-            context = self._context(step, slots, attempt) if takes_context else None
-            positional: list[Any] = []
-            named: dict[str, Any] = {}
-            skipped = False  # what follows an argument left out can no longer go by position
-            for argument, read in readers:
-                value = read(slots, context)
-                if value is _SKIP:
-                    skipped = True
-                    continue
-                if argument.keyword or skipped:
-                    named[argument.name] = value
-                else:
-                    positional.append(value)
-            try:
-                return function(*positional, **named)
-            finally:
-                if context is not None:
-                    context.close()
-
-        return call
-
-    def _compile_late(self, step: Step) -> Callable[[Values, int], Any]:
-        """Decide on the first variant what each argument takes of what the dependencies returned."""
-        settled: list[Callable[[Values, int], Any]] = []
-
-        def call(slots: Values, attempt: int) -> Any:
-            if not settled:
-                returned = {task: slots[self._task_position[task]] for task in step.task.depends_on}
-                settled.append(self._compile(settle_upstream(step, returned)))
-            return settled[0](slots, attempt)
-
-        return call
-
-    def _plain_slot(self, argument: Argument) -> int | None:
-        """Position of the slot an argument copies, or None when it takes more than copying."""
-        match argument.source:
-            case FromParameter(name=name, optional=False):
-                return self._position[name]
-            case FromTask(task=task):
-                return self._task_position[task]
-            case _:
-                return None
-
-    def _reader(self, step: Step, argument: Argument) -> Callable[[Values, TaskContext | None], Any]:
-        match argument.source:
-            case FromParameter(name=name):
-                at = self._position[name]
-                return lambda slots, _: _SKIP if slots[at] is ABSENT else slots[at]
-            case FromTask(task=task):
-                at = self._task_position[task]
-                return lambda slots, _: slots[at]
-            case FromOutput(task=task, output=output):
-                at = self._task_position[task]
-                return lambda slots, _: _pick(slots[at], output, task, step.task.name, argument.name)
-            case FromContext():
-                return lambda _, context: context
-            case FromUpstream():
-                raise AssertionError("late arguments are settled before they are read")
-
-    def _context(self, step: Step, slots: Values, attempt: int) -> TaskContext:
-        row = slots[: self._n]
-        present = tuple([value is not ABSENT for value in row])
-        schema = self._schemas.get(present)
-        if schema is None:  # one per combination of conditional parameters
-            mine = tuple(known for known, here in zip(self._parameters, present, strict=True) if here)
-            schema = self._schemas[present] = Schema(mine)
-        return TaskContext(
-            Variant.of(schema, tuple(value for value in row if value is not ABSENT)),
-            task=step.task.name,
-            attempt=attempt,
-            sweep_seed=self._definition.seed,
-            artifacts=self._artifacts,
-        )
-
-
-def _call_with_slots(
-    function: Callable[..., Any], slots: list[int], *, whole_row: bool
-) -> Callable[[Values, int], Any]:
-    if whole_row:
-        return lambda values, _attempt: function(*values)
-    if len(slots) == 1:
-        at = slots[0]
-        return lambda values, _attempt: function(values[at])
-    if not slots:
-        return lambda _values, _attempt: function()
-    pick = itemgetter(*slots)
-    return lambda values, _attempt: function(*pick(values))
-
-
-def _outputs(step: Step, value: Any) -> Mapping[str, Any]:
-    """The named outputs in what a task returned: a mapping as it is, anything else under the task's name."""
-    return value if isinstance(value, Mapping) else {step.task.name: value}
-
-
-def _pick(value: Any, output: str, task: str, wanted_by: str, argument: str) -> Any:
-    if isinstance(value, Mapping):
-        if output in value:
-            return value[output]
-    elif output == task:  # a value that is no mapping is the output named after its task
-        return value
-    held = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
-    raise BindingError(
-        f"argument {argument!r} of task {wanted_by!r} is output {output!r} of {task!r}, which returned {held}"
-    )

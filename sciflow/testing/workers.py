@@ -51,7 +51,7 @@ class ScriptedWorkers:
             return None
         batch = self._waiting.popleft()
         if self.drained:
-            return Answer(batch, Ack(0, 0, 0.0, left=batch.rows))
+            return Answer(batch, Ack(0, 0, 0.0, n_left=batch.n_variants))
         said = self._script(batch)
         if isinstance(said, BaseException):
             return Answer(batch, error=said)
@@ -68,4 +68,4 @@ class ScriptedWorkers:
 
 def rows_of(batches: Iterable[Batch]) -> list[int]:
     """Every row of the batches, in order."""
-    return [row for batch in batches for start, stop in batch.rows for row in range(start, stop)]
+    return [row for batch in batches for row in batch.rows.tolist()]

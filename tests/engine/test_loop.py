@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,40 +12,62 @@ from sciflow.engine.loop import PATIENCE, Loop
 from sciflow.errors import StoreWriteError
 from sciflow.planning.batch import Ack
 from sciflow.planning.rows import RowSet
+from sciflow.planning.sharing import Sharing
+from sciflow.running.live import NOBODY, Note
 from sciflow.scheduling.policy import Immediate, Opening
+from sciflow.space import Grid
 from sciflow.testing.workers import ScriptedWorkers
+from sciflow.workflow import Definition, Step
+from sciflow.workflow.task import make_task
 
 
 class World:
     """A store of settled rows, a watcher that counts, and workers that follow a script."""
 
-    def __init__(self, n, poison=(), stop_after=None, variant_s=0.5, n_slots=2):
-        self.settled_rows, self.given_up, self.n_failed, self.n_lost = set(), [], 0, 0
-        self.poison, self.stop_after, self.variant_s = set(poison), stop_after, variant_s
+    def __init__(self, n, poison=(), stop_after=None, variant_s=0.5, n_slots=2, *, notes=True):
+        self.settled_rows, self.given_up, self.n_lost = set(), [], 0
+        self.poison, self.stop_after, self.variant_s, self.notes = set(poison), stop_after, variant_s, notes
         self.runs = dict.fromkeys(range(n), 0)
+        self.last = {}
         self.workers = ScriptedWorkers(self.script, n_slots)
+        space = Grid(a=range(n))
+        step = Step(make_task("f", lambda a: a), (), sink=True, footprint=("a",))
         self.loop = Loop(
             gate=Gate(Immediate()),
+            sharing=Sharing.of(Definition(name="w", seed=0, space=space, steps=(step,), policy=Immediate())),
             todo={1: RowSet.span(0, n)},
             watcher=self,
-            missing_of=lambda rows: rows - RowSet.from_rows(sorted(self.settled_rows)),
-            give_up=lambda row, _: self.given_up.append(row),
         )
 
     def script(self, batch):
-        for start, stop in batch.rows:
-            for row in range(start, stop):
-                self.runs[row] += 1
-                if row in self.poison:
-                    return None
-                self.settled_rows.add(row)
+        for row in batch.rows.tolist():
+            self.runs[row] += 1
+            self.last[batch.number] = row if batch.careful else NOBODY
+            if row in self.poison:
+                return None
+            self.settled_rows.add(row)
         return Ack(batch.n_variants, 0, batch.n_variants * self.variant_s)
 
-    def settled(self, n_done, n_failed, message):
-        self.n_failed += n_failed
+    def settled(self, batch, ack):
+        pass
 
-    def lost(self, batch):
+    def lost(self, batch, how, suspect, n_done):
         self.n_lost += 1
+
+    def missing_of(self, rows):
+        return rows - RowSet.from_rows(sorted(self.settled_rows))
+
+    def note_of(self, batch):
+        if not self.notes or batch.number not in self.last:
+            return None
+        return note(batch.number, self.last[batch.number])
+
+    def give_up(self, row, batch, failure):
+        assert failure.cause == "crash"
+        self.given_up.append(row)
+
+    def release(self, task, row):
+        raise AssertionError("nothing is shared here")
 
     def tick(self):
         pass
@@ -54,6 +79,10 @@ class World:
         return self.loop.run(self.workers)
 
 
+def note(batch, row):
+    return Note("host", 1, 1, batch, row, NOBODY, 1, 0.0, math.inf, math.nan, 0.0, 0, 0, "", Path("note"))
+
+
 @given(st.integers(1, 300), st.integers(1, 5), st.floats(1e-6, 10.0))
 def test_every_row_runs_exactly_once_when_nothing_goes_wrong(n, n_slots, variant_s):
     world = World(n, n_slots=n_slots, variant_s=variant_s)
@@ -63,23 +92,41 @@ def test_every_row_runs_exactly_once_when_nothing_goes_wrong(n, n_slots, variant
     assert world.workers.most_in_flight <= 2 * n_slots
 
 
-@given(st.integers(1, 120), st.sets(st.integers(0, 119), max_size=3))
-def test_a_variant_that_kills_its_worker_costs_itself_alone(n, poison):
+@given(st.integers(1, 120), st.sets(st.integers(0, 119), max_size=3), st.booleans(), st.sampled_from([1e-6, 0.5]))
+def test_a_variant_that_kills_its_worker_costs_itself_alone(n, poison, notes, variant_s):
     poison = {row for row in poison if row < n}
-    world = World(n, poison)
+    world = World(n, poison, notes=notes, variant_s=variant_s)
 
     assert world.run() == "finished"
     assert world.settled_rows == set(range(n)) - poison
     assert sorted(world.given_up) == sorted(poison)
-    assert world.n_failed == len(poison)
+    assert world.loop.tally.n_failed == len(poison)
 
 
-def test_a_suspect_runs_with_nothing_else_in_flight_and_gets_a_second_chance():
+def test_a_suspect_runs_alone_and_gets_a_second_chance():
     world = World(40, poison={7})
     world.run()
 
-    alone = [batch for batch in world.workers.batches if batch.rows == ((7, 8),)]
-    assert len(alone) == PATIENCE
+    alone = [batch for batch in world.workers.batches if batch.alone]
+    assert [batch.rows.tolist() for batch in alone] == [[7]] * PATIENCE
+    assert world.runs[7] == 1 + PATIENCE
+
+
+def test_the_batch_mates_of_a_variant_that_kills_its_worker_lose_nothing():
+    world = World(40, poison={7})
+    world.run()
+
+    assert {n for row, n in world.runs.items() if row != 7} == {1}
+
+
+def test_a_worker_that_dies_by_itself_costs_a_variant_no_chance():
+    world = World(1)
+    world.script = None
+    answers = iter([None, None, None, Ack(1, 0, 0.1)])
+    world.loop.run(ScriptedWorkers(lambda batch: next(answers)))
+
+    assert world.n_lost == 3
+    assert not world.given_up
 
 
 def test_what_a_worker_hands_back_is_sent_again():
@@ -87,11 +134,9 @@ def test_what_a_worker_hands_back_is_sent_again():
     seen = []
 
     def half(batch):
-        ((start, stop),) = batch.rows
-        done = max(1, (stop - start) // 2)
-        seen.extend(range(start, start + done))
-        left = ((start + done, stop),) if start + done < stop else ()
-        return Ack(done, 0, 0.1 * done, left)
+        done = max(1, batch.n_variants // 2)
+        seen.extend(batch.rows[:done].tolist())
+        return Ack(done, 0, 0.1 * done, batch.n_variants - done)
 
     workers = ScriptedWorkers(half)
 
@@ -109,7 +154,7 @@ def test_ctrl_c_takes_no_new_work_and_keeps_what_is_finished():
 
 def test_an_error_of_the_definition_ends_the_sweep_while_nothing_is_done():
     world = World(10)
-    workers = ScriptedWorkers(lambda batch: Ack(0, 1, 0.1, left=batch.rows, fatal=ValueError("no such key")))
+    workers = ScriptedWorkers(lambda batch: Ack(0, 1, 0.1, batch.n_variants - 1, fatal=ValueError("no such key")))
 
     with pytest.raises(ValueError, match="no such key"):
         world.loop.run(workers)
@@ -123,7 +168,7 @@ def test_the_same_error_is_one_failed_variant_once_others_have_succeeded():
     )
 
     assert world.loop.run(workers) == "finished"
-    assert world.n_failed == 1
+    assert world.loop.tally.n_failed == 1
 
 
 def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_own_words():

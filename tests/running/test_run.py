@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sciflow.errors import BindingError, OutputError
+from sciflow.running.context import RunSite
 from sciflow.running.failure import Failure, TaskFailedError
 from sciflow.running.run import VariantRunner
 from sciflow.space import ABSENT, Grid
@@ -174,7 +175,7 @@ def test_scratch_goes_and_artifacts_stay(tmp_path):
         context.artifact("model.txt").write_text("kept")
         return {"repr": repr(context)}
 
-    run = runner(("f", f), artifacts=tmp_path).run
+    run = runner(("f", f), site=RunSite(artifacts=tmp_path)).run
     run((1, 10), 1)
 
     assert not seen[0].exists()
@@ -184,7 +185,7 @@ def test_scratch_goes_and_artifacts_stay(tmp_path):
 @pytest.mark.parametrize("name", ["../other", "/etc/x"])
 def test_an_artifact_cannot_leave_its_folder(tmp_path, name):
     with pytest.raises(TaskFailedError) as caught:
-        runner(("f", lambda context: context.artifact(name)), artifacts=tmp_path).run((1, 10), 1)
+        runner(("f", lambda context: context.artifact(name)), site=RunSite(artifacts=tmp_path)).run((1, 10), 1)
     assert isinstance(caught.value.__cause__, OutputError)
 
 

@@ -1,0 +1,178 @@
+"""Ledger: what the loop tells and asks of the store while it runs: counts, events, what a dead worker left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciflow.running.live import read_notes
+from sciflow.running.shared import Intermediates, keys_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sciflow.engine.journal import Journal
+    from sciflow.engine.progress import Display
+    from sciflow.engine.sweep import Sweep
+    from sciflow.planning.batch import Ack, Batch
+    from sciflow.planning.rows import RowSet
+    from sciflow.running.failure import Failure
+    from sciflow.running.live import Note
+    from sciflow.store.directory import SweepDirectory
+    from sciflow.store.snapshot import Snapshot
+
+_GRACE_S = 2.0  # beyond its deadline a task that its own watchdog cannot end is ended from here
+
+
+class Ledger:
+    """Keeps count of one session.
+
+    Parameters
+    ----------
+    directory : the sweep
+    sweep : its definition
+    facts : what every record of this session says
+    display, journal : where progress is shown, and events are kept
+    tick : called several times a second; raises to stop the sweep
+    stopping : whether to take no new work
+    """
+
+    def __init__(
+        self,
+        directory: SweepDirectory,
+        sweep: Sweep,
+        facts: Mapping[str, Any],
+        display: Display,
+        journal: Journal,
+        *,
+        tick: Callable[[], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._directory, self._sweep, self._facts = directory, sweep, facts
+        self._display, self._journal = display, journal
+        self._tick, self.stopping = tick, stopping
+        self._snapshot: Snapshot | None = None
+        self._footprints = {step.task.name: step.footprint for step in sweep.definition.steps}
+        self._cached = frozenset(step.task.name for step in sweep.definition.steps if step.task.cache)
+        self._has_deadlines = any(step.timeout_s is not None for step in sweep.definition.steps)
+        self._looked = time.monotonic()
+        self._live = directory.path / "live"
+        self.files = Intermediates(directory.path / "intermediates", sweep.codes)
+        self.n_done = self.n_failed = 0
+
+    def tick(self) -> None:
+        """Look after the session, and end workers that are stuck beyond their deadline."""
+        self._tick()
+        if self._has_deadlines and time.monotonic() - self._looked > 1.0:
+            self._looked = time.monotonic()
+            for note in read_notes(self._live):
+                if note.host == socket.gethostname() and time.time() > note.deadline + _GRACE_S:
+                    with contextlib.suppress(OSError):
+                        os.kill(note.pid, signal.SIGKILL)
+
+    def settled(self, batch: Batch, ack: Ack) -> None:
+        """Count what a batch did."""
+        if batch.until:
+            self._journal.tell("shared.computed", task=batch.until, evaluations=batch.n_variants, busy_s=ack.busy_s)
+            if ack.unkept:
+                self._display.say(
+                    f"what task {batch.until!r} returns cannot be sent to other processes: it runs once in each batch"
+                )
+            return
+        self._count(ack.n_done, ack.n_failed)
+        for example in ack.examples:
+            self._journal.tell("variant.failed", **example)
+        self._journal.tell(
+            "batch.committed",
+            batch=batch.number,
+            done=ack.n_done,
+            failed=ack.n_failed,
+            busy_s=ack.busy_s,
+            message=ack.message,
+            failures=dict(ack.failures),
+        )
+
+    def _count(self, n_done: int, n_failed: int) -> None:
+        self.n_done += n_done
+        self.n_failed += n_failed
+        self._display.advance(n_done, n_failed)
+
+    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int) -> None:
+        """Tell that a worker died."""
+        if not batch.until:
+            self._count(n_done, 0)
+        variant = None if suspect is None else self._variant(suspect)
+        self._journal.tell(
+            "worker.lost", batch=batch.number, variants=batch.n_variants, done=n_done, how=how, suspect=variant
+        )
+
+    def missing_of(self, rows: RowSet) -> RowSet:
+        """Say which of *rows* this session has not committed."""
+        self._snapshot = self._directory.snapshot(self._snapshot)
+        return self._sweep.missing_of(rows, self._snapshot, self._facts["revision"], self._facts["session"])
+
+    def note_of(self, batch: Batch) -> Note | None:
+        """Give the last note of the process that died with this batch, and take it away."""
+        for note in read_notes(self._live):
+            if note.session == self._facts["session"] and note.batch == batch.number:
+                with contextlib.suppress(OSError):
+                    note.path.unlink()
+                return note
+        return None
+
+    def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
+        """Record a variant, or a shared run, whose worker dies whenever it runs."""
+        if batch.until:
+            self.files.write(batch.until, self._key(batch.until, row), failure)
+            return
+        self._record(row, batch.attempt, failure)
+        self._count(0, 1)
+        self._journal.tell(
+            "variant.failed",
+            variant=self._variant(row),
+            task=failure.task,
+            cause=failure.cause,
+            fingerprint=failure.fingerprint,
+            message=failure.message,
+        )
+        self._journal.tell(
+            "batch.committed", batch=batch.number, done=0, failed=1, busy_s=0.0, failures={failure.fingerprint: 1}
+        )
+
+    def _record(self, row: int, attempt: int, failure: Failure) -> None:
+        from sciflow.engine.recorder import Recorder, Runs  # noqa: PLC0415  hardly ever needed
+
+        space = self._sweep.definition.space
+        rows = np.array([row])
+        now = time.perf_counter()
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        recorder = Recorder({**self._facts, "worker": worker}, {}, lambda _: "", space.names)
+        frames, _ = recorder.frames(Runs(space.take(rows), rows, [failure], now, [now], attempt))
+        with self._directory.segment_writer(self._facts["session"]) as writer:
+            writer.commit(frames)
+
+    def release(self, task: str, row: int) -> None:
+        """Forget a shared value that no variant needs any more, unless it is cached."""
+        if task not in self._cached:
+            self.files.remove(task, self._key(task, row))
+
+    def _key(self, task: str, row: int) -> bytes:
+        table = self._sweep.definition.space.take(np.array([row]))
+        return keys_of(table, self._footprints[task])[0]
+
+    def _variant(self, row: int) -> str:
+        return self._sweep.definition.space.take(np.array([row])).ids()[0]
+
+    def clear(self) -> None:
+        """Forget what only a running sweep needs: failures of shared runs, values, notes of dead workers."""
+        self.files.clear(self._cached)
+        for note in read_notes(self._live):
+            if note.session <= self._facts["session"]:
+                with contextlib.suppress(OSError):
+                    note.path.unlink()
