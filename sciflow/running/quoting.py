@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from sciflow.running.template import Field, Template
 
 _OPENED = {"'": "single quotes", '"': "double quotes", "`": "backticks"}
+# where these end takes a whole parser to know, so that nothing is filled in after them
+_FROM_HERE_ON = {
+    "$'": "quotes of the form $'…' or after them",
+    "<<": "a here-document or after it",
+    "((": "arithmetic or after it (give it a variable first: y={y}; echo $((y + 1)))",
+    "$[": "arithmetic or after it (give it a variable first: y={y}; echo $((y + 1)))",
+}
 _WORD_ENDS = frozenset(" \t\n;&|()<>")
 
 
@@ -58,12 +65,14 @@ def _place_at_end(text: str) -> str | None:  # noqa: C901  a small automaton rea
             if not following:
                 return "the reach of a backslash"
             at += 1
+        elif inside == '"' and (here == "`" or here + following in {"$(", "${"}):
+            return "double quotes with a substitution, or after them"
         elif inside is not None:
             inside = None if here == inside else inside
-        elif here == "$" and following == "'":
-            return "quotes of the form $'…' or after them"
-        elif here == "<" and following == "<":
-            return "a here-document or after it"
+        elif here + following in _FROM_HERE_ON:
+            return _FROM_HERE_ON[here + following]
+        elif here == "[" and text[at - 1 : at].isalnum():
+            return "an index in brackets or after it"
         elif here == "#" and (at == 0 or text[at - 1] in _WORD_ENDS):
             inside = "a comment"
         elif here in _OPENED:

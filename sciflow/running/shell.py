@@ -69,9 +69,9 @@ def shell(
 
     Examples
     --------
-    >>> square = shell("echo $(( {x} * {x} ))")
-    >>> square(x=7)
-    49
+    >>> total = shell("expr {x} + {y}")
+    >>> total(x=3, y=4)
+    7
     >>> shell(["printf", '{{"name": "%s"}}', "{name}"])(name="it's")
     {'name': "it's"}
     >>> shell("seq {n} > {output}", reader=lambda path: len(path.read_text().split()))(n=5)
