@@ -101,8 +101,11 @@ def _reduce(
     winners = np.full(math.prod(shape), -1, dtype=np.int64)
     counted = np.flatnonzero(cells.of_record >= 0)
     winners[cells.of_record[counted]] = counted  # of several records for one place the last stays
-    source = RecordSource(records, winners)
     there = winners >= 0
+    if int(there.sum()) < len(counted):
+        ordered = records.in_order(counted)
+        winners[cells.of_record[ordered]] = ordered
+    source = RecordSource(records, winners)
 
     def of_frames(values: list[Any], dtype: Any) -> NDArray[Any]:
         per_record = np.repeat(np.array([*values, 0], dtype=dtype), [*np.diff(records.first), 1])

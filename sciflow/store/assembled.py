@@ -242,12 +242,8 @@ class Assembled:
 
         *key* is ``generation``, ``environment``, ``worker``, ``revision`` or ``session``.
         """
-        codes: dict[Any, int] = {}
-        of_frame = [codes.setdefault(f.header.get(key), len(codes)) for f in self.source.records.frames]
-        table = np.array([*of_frame, -1], dtype=np.int32)
-        winners = self.source.winners
-        frames = np.where(winners >= 0, self.source.records.frame_of(winners), -1)
-        return table[frames].reshape(self.shape), tuple(codes)
+        codes, values = self.source.records.fact(key)
+        return np.append(codes, np.int32(-1))[self.source.winners].reshape(self.shape), values
 
     def table(self, cells: NDArray[np.int64]) -> Table | None:
         """The parameters of some variants, by their positions in the flattened dataset; None without a space."""

@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, TypeAlias
 
 from sciflow.errors import StoreWriteError
+from sciflow.store.process import tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +86,11 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
         raise write_error(path, error) from error
 
 
+def temporary_name(name: str) -> str:
+    """What the file *name* is called until it is whole; it tells which process writes it."""
+    return f".{name}.{tag_of(os.getpid())}.{uuid.uuid4().hex}.tmp"
+
+
 def is_temporary(name: str) -> bool:
     """Whether *name* is one of the names that exist only while a file is written."""
     return name.startswith(".") and name.endswith(".tmp")
@@ -103,7 +109,7 @@ def numbered(directory: Path, suffix: str) -> Iterator[tuple[int, Path]]:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(temporary_name(path.name))
 
 
 def _remove(temporary: Path) -> None:

@@ -122,7 +122,8 @@ def recorded_cells(columns: RecordColumns, defaults: Mapping[str, object]) -> Ce
     ids = np.ascontiguousarray(columns.ids).view(f"S{ID_BYTES}").reshape(-1)
     distinct, of_record = np.unique(ids, return_inverse=True)
     last = np.zeros(len(distinct), dtype=np.int64)
-    last[of_record] = np.arange(len(ids))
+    ordered = columns.records.in_order(np.arange(len(ids)))
+    last[of_record[ordered]] = ordered
     order = np.argsort(columns.records.rows()[last], kind="stable")
     position = np.empty(len(order), dtype=np.int64)
     position[order] = np.arange(len(order))

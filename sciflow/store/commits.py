@@ -20,16 +20,15 @@ STATE_NAME: Final = ".results.state"
 
 @dataclass(frozen=True, slots=True)
 class Commits:
-    """How much was committed: as nothing is ever rewritten, equal numbers are equal contents."""
+    """How much was committed: as no record is ever changed or taken back, equal numbers are equal contents."""
 
-    frames: int
-    bytes: int
+    variants: int
     revision: int
 
     @classmethod
     def of(cls, directory: SweepDirectory, snapshot: Snapshot) -> Self:
-        """What *snapshot* holds, and the newest revision of the definition."""
-        return cls(len(snapshot.frames), snapshot.n_bytes, directory.newest_revision())
+        """The records in *snapshot*, and the newest revision of the definition."""
+        return cls(snapshot.n_variants, directory.newest_revision())
 
     def to_dict(self) -> dict[str, int]:
         """The numbers as plain data."""

@@ -187,8 +187,11 @@ class Session:
         sizes: dict[str, int] = {}
         for path in sorted(self.directory.segments.glob(f"*{SEGMENT_SUFFIX}")):
             if first <= session_of(path.name) < self.number:
-                # open asks a network file system for the size now; stat may give a remembered one
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    # open asks a network file system for the size now; stat may give a remembered one
+                    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue  # a predecessor's compaction put it into another one, which is listed next time
                 sizes[path.name] = os.fstat(descriptor).st_size
                 os.close(descriptor)
         return sizes

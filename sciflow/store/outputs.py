@@ -75,9 +75,11 @@ def _scalar_dtype(columns: list[dict[str, Any]]) -> np.dtype[Any] | None:
 
 
 def _array_dtype(columns: list[dict[str, Any]]) -> np.dtype[Any]:
+    if any(column["encoding"] in {"text", "category"} for column in columns):
+        return np.dtype(object)
     try:
         return common_dtype({np.dtype(column["dtype"]) for column in columns})
-    except (KeyError, TypeError):
+    except TypeError:
         return np.dtype(object)
 
 

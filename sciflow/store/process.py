@@ -6,6 +6,7 @@ import os
 import socket
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -62,11 +63,19 @@ class ProcessName:
 
 
 def is_tag_of_the_dead(tag: str) -> bool:
-    """Whether *tag* is of a process on this host that certainly ended."""
+    """Whether *tag* is of a process on this host that certainly ended; text and a dot may stand before it."""
     host, pid, start, boot = tag.rsplit("-", 3)
-    if host != socket.gethostname() or boot != boot_digest():
+    mine = socket.gethostname()
+    if not f".{host}".endswith(f".{mine}") or boot != boot_digest():
         return False
-    return ProcessName(host, int(pid), _boot(), start).is_certainly_dead()
+    return ProcessName(mine, int(pid), _boot(), start).is_certainly_dead()
+
+
+@cache
+def tag_of(pid: int) -> str:
+    """The tag of this process, whose number is *pid*; found out once per process."""
+    assert pid == os.getpid()
+    return ProcessName.of_this_process().tag
 
 
 def boot_digest() -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciflow.store.column import ROW, Category
+from sciflow.store.column import FACT, MERGED, ROW, Category
 from sciflow.store.segment import BlockReader
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sciflow.store.segment import FrameRef
+
+_BEFORE_TIME = 4  # entries of the precedence that weigh more than when a record was made
 
 
 class Records:
@@ -40,6 +42,7 @@ class Records:
     """
 
     def __init__(self, frames: Iterable[FrameRef], generation: str | None = None) -> None:
+        self._generation = generation
         self.frames: Sequence[FrameRef] = sorted(frames, key=partial(_precedence, generation))
         self.first: NDArray[np.int64] = np.zeros(len(self.frames) + 1, dtype=np.int64)
         np.cumsum([frame.n for frame in self.frames], out=self.first[1:])
@@ -74,6 +77,37 @@ class Records:
         for _, where, table in self.tables(lambda frame: () if "rows" in frame.header else (ROW,)):
             rows[where] = table[ROW]
         return rows
+
+    def in_order(self, records: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some records such that a later one replaces an earlier; *records* ascend.
+
+        That is the order of their numbers unless frames were merged, which may overlap in time.
+        """
+        if not any(MERGED in frame.header for frame in self.frames):
+            return records
+        sizes = np.diff(self.first)
+        weights = [_precedence(self._generation, frame)[:_BEFORE_TIME] for frame in self.frames]
+        ranks = {weight: rank for rank, weight in enumerate(dict.fromkeys(weights))}
+        rank = np.repeat([ranks[weight] for weight in weights], sizes)
+        time = np.repeat([frame.header.get("t0", 0.0) for frame in self.frames], sizes)
+        name = FACT + "t0"
+        for _, where, table in self.tables(lambda frame: (name,) if frame.column(name) else ()):
+            time[where] = table[name]
+        return records[np.lexsort((time[records], rank[records]))]
+
+    def fact(self, key: str) -> tuple[NDArray[np.int32], tuple[Any, ...]]:
+        """What the headers say under *key*: a code per record, and the distinct values."""
+        known: dict[Any, int] = {}
+        codes = np.repeat(
+            np.array([known.setdefault(frame.header.get(key), len(known)) for frame in self.frames], dtype=np.int32),
+            np.diff(self.first),
+        )
+        name = FACT + key
+        for _, where, table in self.tables(lambda frame: (name,) if frame.column(name) else ()):
+            values = table[name]
+            listed = values.values() if isinstance(values, Category) else values.tolist()
+            codes[where] = [known.setdefault(value, len(known)) for value in listed]
+        return codes, tuple(known)
 
 
 class PoolBuilder:

@@ -16,11 +16,11 @@ import uuid
 import zlib
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from sciflow.errors import FormatError
 from sciflow.store.atomic import Bytes, sync_data, sync_directory, write_error
-from sciflow.store.column import decode
+from sciflow.store.column import FACT, Category, decode
 from sciflow.store.frame import FRAME_MAGIC, PREFIX_BYTES, Prefix, newer_format, parse_prefix
 from sciflow.store.process import boot_digest, is_running
 
@@ -113,30 +113,34 @@ class SegmentWriter:
 
     def _append(self, buffers: list[Bytes]) -> None:
         if self._descriptor is not None:
-            self._write_all(self._descriptor, buffers)
+            write_buffers(self._descriptor, buffers, self._write)
             self._sync(self._descriptor)
             return
         self.path = self._directory / segment_name(self._session)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor, self._pid = os.open(self.path, flags, 0o644), os.getpid()
-        self._write_all(self._descriptor, [FIRST_LINE, *buffers])
+        write_buffers(self._descriptor, [FIRST_LINE, *buffers], self._write)
         self._sync(self._descriptor)
         sync_directory(self._directory)
-
-    def _write_all(self, descriptor: int, buffers: list[Bytes]) -> None:
-        rest, first = _joined(buffers), 0
-        while first < len(rest):
-            written = self._write(descriptor, rest[first : first + _MAX_BUFFERS])
-            while first < len(rest) and written >= rest[first].nbytes:
-                written -= rest[first].nbytes
-                first += 1
-            if written:
-                rest[first] = rest[first][written:]
 
     def _abandon(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def write_buffers(
+    descriptor: int, buffers: Iterable[Bytes], write: Callable[[int, Sequence[Bytes]], int] = os.writev
+) -> None:
+    """Write every byte of the buffers in order, in as few calls as the system makes of it."""
+    rest, first = _joined(buffers), 0
+    while first < len(rest):
+        written = write(descriptor, rest[first : first + _MAX_BUFFERS])
+        while first < len(rest) and written >= rest[first].nbytes:
+            written -= rest[first].nbytes
+            first += 1
+        if written:
+            rest[first] = rest[first][written:]
 
 
 def _joined(buffers: Iterable[Bytes]) -> list[memoryview]:
@@ -196,6 +200,14 @@ def session_of(name: str) -> int:
 # -------------------------------------------------------------------------------------------- read
 
 
+class Reader(Protocol):
+    """Gives parts of a file."""
+
+    def read(self, offset: int, n_bytes: int) -> memoryview:
+        """*n_bytes* from *offset* on; fewer only at the end of the file."""
+        ...
+
+
 class BlockReader:
     """Reads a file with ``pread`` in big blocks, so that many small frames cost few calls."""
 
@@ -226,16 +238,20 @@ class BlockReader:
         return self._block[:n_bytes]
 
     def _fetch(self, offset: int, n_bytes: int) -> memoryview:
-        n_bytes = max(0, min(n_bytes, self.n_bytes - offset))
-        data = os.pread(self._descriptor, n_bytes, offset)
-        if len(data) == n_bytes:
-            return memoryview(data)
-        # one call gives at most 2 GiB
-        parts, got = [data], len(data)
-        while got < n_bytes and parts[-1]:
-            parts.append(os.pread(self._descriptor, n_bytes - got, offset + got))
-            got += len(parts[-1])
-        return memoryview(b"".join(parts))
+        return read_at(self._descriptor, offset, max(0, min(n_bytes, self.n_bytes - offset)))
+
+
+def read_at(descriptor: int, offset: int, n_bytes: int) -> memoryview:
+    """*n_bytes* of a file from *offset* on; fewer only at its end."""
+    data = os.pread(descriptor, n_bytes, offset)
+    if len(data) == n_bytes:
+        return memoryview(data)
+    # one call gives at most 2 GiB
+    parts, got = [data], len(data)
+    while got < n_bytes and parts[-1]:
+        parts.append(os.pread(descriptor, n_bytes - got, offset + got))
+        got += len(parts[-1])
+    return memoryview(b"".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +281,7 @@ class FrameRef:
         """The description of a column, None when the frame has none of this name."""
         return next((column for column in self.header["columns"] if column["name"] == name), None)
 
-    def table(self, names: Iterable[str] | None = None, reader: BlockReader | None = None) -> dict[str, Any]:
+    def table(self, names: Iterable[str] | None = None, reader: Reader | None = None) -> dict[str, Any]:
         """The columns called *names* (those that exist; all by default), decoded.
 
         Raises
@@ -283,7 +299,20 @@ class FrameRef:
             if column["name"] in wanted
         }
 
-    def buffers(self, name: str, reader: BlockReader) -> list[memoryview]:
+    def fact(self, key: str, reader: Reader | None = None) -> list[Any]:
+        """What the header says under *key*, for each variant: merged frames may differ in it."""
+        name = FACT + key
+        if self.column(name) is None:
+            return [self.header.get(key)] * self.n
+        values = self.table([name], reader)[name]
+        return values.values() if isinstance(values, Category) else values.tolist()
+
+    def raw(self, reader: Reader) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
+        """Each column's description and raw buffers, checked."""
+        for column, sizes, offset in self.layout():
+            yield column, self._buffers(column["name"], sizes, offset, reader)
+
+    def buffers(self, name: str, reader: Reader) -> list[memoryview]:
         """The raw buffers of a column that the frame has, checked."""
         sizes, offset = next((sizes, offset) for column, sizes, offset in self.layout() if column["name"] == name)
         return self._buffers(name, sizes, offset, reader)
@@ -308,7 +337,7 @@ class FrameRef:
                 return False
         return found == checksum
 
-    def _buffers(self, name: str, sizes: list[int], offset: int, reader: BlockReader) -> list[memoryview]:
+    def _buffers(self, name: str, sizes: list[int], offset: int, reader: Reader) -> list[memoryview]:
         data = reader.read(offset, sum(sizes))
         long = self.header.get("long")
         if len(data) < sum(sizes) or (long and name in long and zlib.crc32(data) != long[name]):
@@ -337,20 +366,22 @@ class SegmentScan:
     """For a compacted segment: the segments that it stands for, and how many bytes of each."""
 
 
-def scan_segment(path: Path, known: SegmentScan | None = None) -> SegmentScan:
+def scan_segment(path: Path, known: SegmentScan | None = None, session: int | None = None) -> SegmentScan:
     """Find and check the frames of the segment at *path*.
 
     Parameters
     ----------
     known
         An earlier scan of the same file: only what was appended since is read.
+    session
+        The session that it is of; by default its name says so.
 
     Raises
     ------
     FormatError
         The segment, or a frame in it, was written by a newer release.
     """
-    session = session_of(path.name)
+    session = session_of(path.name) if session is None else session
     if known is None:
         known = SegmentScan(path, session, (), (), 0, 0)
     frames, problems, end, replaces = list(known.frames), list(known.problems), known.end, known.replaces
