@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import random
 import sys
 import types
 from types import FunctionType, ModuleType
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from sciflow.canonical import canonical_text, content_digest
 from sciflow.errors import SpaceError
 from sciflow.provenance.bytecode import code_text, global_chains, imports_within
+from sciflow.provenance.loaded import is_as_loaded
 from sciflow.provenance.local import file_of, is_local_code, is_local_file, is_local_module
 from sciflow.provenance.syntax import class_syntax, function_syntax, literal_syntax, module_syntax
 
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 Description: TypeAlias = list["Description"] | str
 
 _METHOD_WRAPPERS = (staticmethod, classmethod)
-_STATEFUL = (logging.Handler, logging.Logger, type(os.environ))
+# what they hold differs from process to process, and from call to call
+_STATEFUL = (logging.Handler, logging.Logger, type(os.environ), random.Random)
+_OWN_WORD = "__sciflow_fingerprint__"
+"""A method by which an object says itself what makes it another one."""
+
 # where functools.lru_cache, numba.jit, numpy.vectorize and functools.cached_property keep the user's function
 _WRAPPED = ("__wrapped__", "py_func", "pyfunc", "func")
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -49,8 +55,8 @@ class _Reach:
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
         self._described: list[Description] = []
-        self._kept_alive: list[object] = []  # an id is only unique as long as its object lives
         self._open: set[int] = set()
+        self._n_arrays = 0
 
     def describe_all(self, function: Callable[..., object]) -> list[Description]:
         root = self.value(function)
@@ -111,23 +117,47 @@ class _Reach:
         if wrapped is not None and not is_local_module(kind.__module__):
             return [_name(kind), self.value(wrapped)]
         if hasattr(value, "dtype") and hasattr(value, "tobytes"):
-            array = cast("Any", value)
-            # object arrays hold addresses
-            content = (
-                self.value(array.tolist()) if array.dtype.hasobject else hashlib.sha256(array.tobytes()).hexdigest()
-            )
-            return [_name(kind), str(array.dtype), str(array.shape), content]
+            return self._array(cast("Any", value))
         if is_local_module(kind.__module__):
             return ["instance", self.value(kind), self.value(_state(value))]
         if kind in _PLAIN:
             return [_name(kind), repr(value)]
+        if _is_stateful(value):
+            return [_name(kind), getattr(value, "__qualname__", "")]
+        data = self._data(value)
+        if data is not None:
+            return data
         text = _safe_repr(value)
-        if isinstance(value, _STATEFUL) or " at 0x" in text:
+        if " at 0x" in text:
             return [_name(kind), getattr(value, "__qualname__", "")]
         try:
             return ["value", canonical_text(value)]
         except SpaceError:
             return [_name(kind), text]
+
+    def _array(self, array: Any) -> Description:
+        self._n_arrays += 1
+        # object arrays hold addresses
+        content = self.value(array.tolist()) if array.dtype.hasobject else hashlib.sha256(array.tobytes()).hexdigest()
+        return [_name(type(array)), str(array.dtype), str(array.shape), content]
+
+    def _data(self, value: object) -> Description | None:
+        """What an object of a library is pickled from, if there are arrays in it: a repr shows few of their numbers.
+
+        Objects without arrays (a console, a session) may differ from process to process in all kinds of things.
+        """
+        numbers, n_described, n_arrays = dict(self._numbers), len(self._described), self._n_arrays
+        try:
+            parts = _parts(value)
+            if parts is not None:
+                described: Description = [_name(type(value)), *map(self.value, parts)]
+                if self._n_arrays > n_arrays:
+                    return described
+        except Exception:  # noqa: BLE001, S110  somebody else's __reduce__ may raise anything
+            pass
+        self._numbers, self._n_arrays = numbers, n_arrays
+        del self._described[n_described:]
+        return None
 
     def _function(self, function: FunctionType) -> Description:
         if not is_local_code(function.__code__.co_filename, function.__module__ or ""):
@@ -190,6 +220,9 @@ class _Reach:
         return self._numbered(filename, lambda: self._own_module(name, filename))
 
     def _own_module(self, name: str, filename: str) -> Description:
+        module = sys.modules.get(name)
+        if module is not None and not is_as_loaded(module, filename):
+            return ["edited module", *([key, self.value(one)] for key, one in sorted(_contents(module).items()))]
         parsed = module_syntax(filename)
         if parsed is None:
             return ["module", name]
@@ -248,6 +281,24 @@ def _state(value: object) -> dict[str, object]:
     return dict(sorted({**slots, **own}.items()))
 
 
+def _is_stateful(value: object) -> bool:
+    # numpy.random need not be loaded
+    return isinstance(value, _STATEFUL) or type(value).__module__.startswith("numpy.random.")
+
+
+def _parts(value: object) -> tuple[object, ...] | None:
+    """What `pickle` takes of an object (PEP 307), or None for one that it knows by its name alone."""
+    if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
+        # a tensor is pickled with the address of its memory
+        return (cast("Any", value).detach().cpu().numpy(),)
+    reduced = value.__reduce_ex__(4)
+    if isinstance(reduced, str):
+        return None
+    _, arguments, *rest = reduced
+    state, items, pairs = (*rest, None, None, None)[:3]
+    return arguments, state, [*(items or ())], [*(pairs or ())]
+
+
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     """What a class body defines: functions, and values that are no machinery of Python's."""
     machinery = ("_",) if issubclass(kind, enum.Enum) else ("__", "_abc_")
@@ -259,8 +310,10 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
 
 def _is_written(function: FunctionType) -> bool:
     """Whether somebody wrote the function: dataclasses and their like make methods from the fields of a class."""
-    filename = function.__code__.co_filename
-    return not filename.startswith("<string>") and is_local_code(filename, function.__module__ or "")
+    code = function.__code__
+    # both a dataclass and `python -c` compile text without a file; only what is written has its own name
+    is_made = code.co_filename.startswith("<string>") and code.co_qualname != function.__qualname__
+    return not is_made and is_local_code(code.co_filename, function.__module__ or "")
 
 
 def _functions_of(member: object) -> Iterator[FunctionType]:
@@ -290,6 +343,10 @@ def _module_file(name: str) -> str | None:
     except (ImportError, AttributeError, ValueError):
         return None
     return None if spec is None or not spec.has_location else spec.origin
+
+
+def _contents(module: ModuleType) -> dict[str, object]:
+    return {name: one for name, one in vars(module).items() if not (name.startswith("__") and name.endswith("__"))}
 
 
 def _closure(function: FunctionType) -> Mapping[str, object]:

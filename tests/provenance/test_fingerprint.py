@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 from sciflow.provenance.fingerprint import fingerprint
 
@@ -506,3 +511,201 @@ def test_what_a_cache_of_the_module_holds_does_not_matter_but_its_literal_does(t
     os.utime(script, (1, 1))
     importlib.invalidate_caches()
     assert fingerprint(importlib.reload(module).f) != before
+
+
+PROJECT = {
+    "study.py": """
+        from dataclasses import dataclass, field
+        import project.steps
+        import plain
+        from project import steps
+        from project.steps import run as renamed
+        from project.base import Base
+
+
+        @dataclass
+        class Settings(Base):
+            depth: int = 3
+            widths: list = field(default_factory=lambda: [1, 2])
+
+
+        def by_module(x): return project.steps.run(x)
+        def by_member(x): return steps.run(x)
+        def by_alias(x): return renamed(x)
+        def by_class(x): return Settings().total(x)
+        def by_parent(x): return Base.scaled(x)
+        def by_default(x, how=renamed): return how(x)
+        def by_nested(x):
+            def inner(y):
+                return [renamed(z) for z in y]
+            return inner([x])
+        def by_table(x): return plain.TABLE["run"](x)
+        def by_annotation(x: Settings) -> Base: return x
+    """,
+    "plain.py": "from project.steps import run\nTABLE = {'run': run, 'other': len}\n",
+    "project/__init__.py": "VERSION = 1\n",
+    "project/base.py": """
+        class Meta(type):
+            pass
+
+
+        class Base(metaclass=Meta):
+            factor = 2
+
+            @classmethod
+            def scaled(cls, x): return x * cls.factor
+
+            def total(self, x): return self.scaled(x) + sum(self.widths) + self.depth
+    """,
+    "project/steps.py": """
+        from . import deeper
+        from .deeper import far as near
+
+
+        def run(x): return near(x) + deeper.also(x)
+
+
+        def unrelated(): return 1
+    """,
+    "project/deeper.py": "LIMIT = 5\n\n\ndef far(x): return min(x, LIMIT)\n\n\ndef also(x): return 2 * x\n",
+}
+ALL_BUT_CLASSES = ["by_module", "by_member", "by_alias", "by_default", "by_nested", "by_table"]
+
+
+@pytest.fixture
+def project_prints(tmp_path, monkeypatch):
+    count = 0
+
+    def take(**edits: tuple[str, str]) -> dict[str, str]:
+        nonlocal count
+        count += 1
+        folder = tmp_path / str(count)
+        (folder / "project").mkdir(parents=True)
+        for file, text in PROJECT.items():
+            old, new = edits.get(file.removesuffix(".py").replace("/", "__"), ("", ""))
+            assert old in text
+            (folder / file).write_text(textwrap.dedent(text).replace(old, new) if old else textwrap.dedent(text))
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            patch.setattr(sys, "dont_write_bytecode", True)
+            try:
+                study = importlib.import_module("study")
+                return {name: fingerprint(one) for name, one in vars(study).items() if name.startswith("by_")}
+            finally:
+                for name in [name for name in sys.modules if name.split(".")[0] in {"study", "project", "plain"}]:
+                    del sys.modules[name]
+                importlib.invalidate_caches()
+
+    return take
+
+
+@pytest.mark.parametrize(
+    ("edit", "stale"),
+    [
+        ({"project__deeper": ("min(x, LIMIT)", "max(x, LIMIT)")}, ALL_BUT_CLASSES),
+        ({"project__deeper": ("LIMIT = 5", "LIMIT = 6")}, ALL_BUT_CLASSES),
+        ({"project__deeper": ("2 * x", "3 * x")}, ALL_BUT_CLASSES),
+        ({"project__base": ("factor = 2", "factor = 3")}, ["by_class", "by_parent"]),
+        ({"project__base": ("x * cls.factor", "x + cls.factor")}, ["by_class", "by_parent"]),
+        ({"study": ("depth: int = 3", "depth: int = 4")}, ["by_class"]),
+        ({"study": ("[1, 2]", "[1, 3]")}, ["by_class"]),
+        ({"project__steps": ("return 1", "return 2")}, []),
+        ({"project__deeper": ("LIMIT = 5", "# a remark\nLIMIT = 5  # another\nUNUSED = 7")}, []),
+        ({"project____init__": ("VERSION = 1", "VERSION = 2")}, []),
+        ({"plain": ("'other': len", "'other': max")}, ["by_table"]),
+    ],
+)
+def test_exactly_the_functions_that_reach_a_change_however_far_away_get_another_fingerprint(
+    project_prints, edit, stale
+):
+    before, after = project_prints(), project_prints(**edit)
+
+    assert [name for name in before if before[name] != after[name]] == stale
+
+
+def test_arrays_inside_objects_of_libraries_count_although_their_repr_does_not_show_them():
+    from scipy.interpolate import CubicSpline
+    from scipy.sparse import csr_array
+
+    def using(value):
+        function = compiled("def f(x):\n    return value")
+        function.__globals__["value"] = value
+        return fingerprint(function)
+
+    table = pd.DataFrame({"a": np.arange(1000.0)})
+    changed = table.copy()
+    changed.loc[500, "a"] += 1e-9
+    labelled, relabelled = xr.DataArray(np.arange(1000), dims="t"), xr.DataArray(np.arange(1000), dims="u")
+
+    assert using(table) == using(table.copy())
+    assert using(table) != using(changed)
+    assert using(labelled) != using(relabelled)
+    assert using(CubicSpline([0, 1, 2], [0, 1, 4])) == using(CubicSpline([0, 1, 2], [0, 1, 4]))
+    assert using(CubicSpline([0, 1, 2], [0, 1, 4])) != using(CubicSpline([0, 1, 2], [0, 1, 5]))
+    assert using(csr_array(np.eye(3))) != using(csr_array(2 * np.eye(3)))
+
+
+def test_random_generators_and_services_count_by_their_class_for_they_change_as_they_are_used():
+    function = compiled("def f(x):\n    return rng, old, lock, log")
+    function.__globals__.update(rng=np.random.default_rng(1), old=np.random.RandomState(1), lock=threading.Lock())
+    function.__globals__.update(log=logging.getLogger("there"))
+    before = fingerprint(function)
+
+    function.__globals__.update(rng=np.random.default_rng(2), old=np.random.RandomState(2), lock=threading.Lock())
+
+    assert fingerprint(function) == before
+
+
+def test_an_object_may_say_itself_what_makes_it_another_one():
+    class Told:
+        def __init__(self, what, noise):
+            self.what, self.noise = what, noise
+
+        def __call__(self):
+            return self.what
+
+        def __sciflow_fingerprint__(self):
+            return {"what": self.what}
+
+    assert fingerprint(Told(1, 2)) == fingerprint(Told(1, 3))
+    assert fingerprint(Told(1, 2)) != fingerprint(Told(2, 2))
+
+
+def test_methods_of_a_class_on_the_command_line_count_and_those_a_dataclass_makes_do_not():
+    program = """
+        from dataclasses import dataclass
+        from sciflow.provenance.fingerprint import fingerprint
+
+        @dataclass
+        class Model:
+            depth: int = 3
+            def run(self, x):
+                return x + 1
+
+        print(fingerprint(lambda x: Model().run(x)))
+    """
+
+    def run(text: str) -> str:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", textwrap.dedent(text)]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert run(program) == run(program)
+    assert run(program) != run(program.replace("x + 1", "x + 2"))
+    assert run(program) != run(program.replace("= 3", "= 4"))
+
+
+def test_a_module_that_counts_as_a_whole_counts_as_it_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "wholly.py"
+    file.write_text("def say():\n    return 1\n")
+    module = importlib.import_module("wholly")
+    function = compiled("def f(x):\n    return getattr(module, x)()")
+    function.__globals__["module"] = module
+    file.write_text("def say():\n    return 2\n")
+    edited = fingerprint(function)
+
+    importlib.reload(module)
+
+    assert fingerprint(function) != edited
