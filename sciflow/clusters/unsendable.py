@@ -16,6 +16,8 @@ from sciflow.provenance.bytecode import all_code
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sciflow.space import Space
+
 _MOST_STEPS = 30
 _REMEDY = 'make it inside the task, or use Engine("inline"), which starts no processes'
 
@@ -31,10 +33,18 @@ def explain(work: object, error: Exception) -> str:
     space = getattr(definition, "space", None)
     if space is not None and not _pickles(space):
         return (
-            f"the parameter space: {_culprit(space)} cannot be sent to worker processes; give values that pickle, or "
-            "names or numbers from which the task makes the object"
+            f"{_culprit_of_space(space)} cannot be sent to worker processes; give values that pickle, such as names or "
+            "numbers from which the task makes the object"
         )
     return f"the workflow cannot be sent to worker processes: {type(error).__name__}: {error}"
+
+
+def _culprit_of_space(space: Space) -> str:
+    for axis in space.axes or ():
+        for value in axis.values:
+            if not _pickles(value):
+                return f"parameter {axis.name!r}: the value {_short(value)}, {_culprit(value)},"
+    return f"the parameter space: {_culprit(space)}"
 
 
 def _culprit(value: object) -> str:
