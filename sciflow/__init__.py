@@ -11,7 +11,7 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Axis",
     "Engine",
     "ExperimentalWorkflow",
@@ -24,8 +24,11 @@ __all__ = [
     "Range",
     "Replicates",
     "Results",
+    "Retry",
+    "SKIP",
     "SciflowError",
     "Sobol",
+    "StopAfter",
     "TaskContext",
     "Variant",
     "Zip",

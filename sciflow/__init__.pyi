@@ -17,10 +17,13 @@ from .space import Replicates as Replicates
 from .space import Sobol as Sobol
 from .space import Variant as Variant
 from .space import Zip as Zip
+from .workflow.binding import SKIP as SKIP
+from .workflow.retry import Retry as Retry
+from .workflow.stop import StopAfter as StopAfter
 from .workflow.workflow import ExperimentalWorkflow as ExperimentalWorkflow
 
 __version__: str
-__all__ = [
+__all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Axis",
     "Engine",
     "ExperimentalWorkflow",
@@ -33,8 +36,11 @@ __all__ = [
     "Range",
     "Replicates",
     "Results",
+    "Retry",
+    "SKIP",
     "SciflowError",
     "Sobol",
+    "StopAfter",
     "TaskContext",
     "Variant",
     "Zip",

@@ -42,7 +42,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "scheduling": frozenset(),
     "figures": frozenset(),
     "space": frozenset({"numpy", "scipy"}),
-    "workflow": frozenset({"numpy"}),
+    "workflow": frozenset({"numpy", "tenacity"}),
     "planning": frozenset({"numpy"}),
 }
 NOT_BELOW_CLUSTERS = frozenset({"dask", "distributed", "dask_jobqueue"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sciflow.space import Space
     from sciflow.store.directory import SweepDirectory
-    from sciflow.workflow.binding import Definition
+    from sciflow.workflow.binding import Definition, Step
 
 CLOSE = 1e-12
 """Two numbers this close, relative to their size, are taken for one value computed twice."""
@@ -64,7 +64,7 @@ class Sweep:
         space = definition.space
         if space.n_variants >= _MOST_VARIANTS:
             raise SweepError(f"a space of {space.n_variants:,} variants can be looked at but not run; sample it first")
-        fingerprints = {step.task.name: fingerprint(step.task.function) for step in definition.steps}
+        fingerprints = {step.task.name: _fingerprint(step) for step in definition.steps}
         earlier = [] if directory is None else directory.definitions()
         inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())])
         parts: dict[str, Any] = {
@@ -121,6 +121,12 @@ class Sweep:
         mine = [f for f in snapshot.frames if f.header["session"] == session]
         seen = look(mine, self.definition.space, self.generation, {revision: True}, {})
         return rows - seen.done - seen.failed
+
+
+def _fingerprint(step: Step) -> str:
+    """The identity of a task's code; that of its function alone where it has no condition, fallback or undo."""
+    function, *beside = map(fingerprint, step.functions())
+    return canonical.content_digest([function, *beside]) if beside else function
 
 
 def _refuse_changed_defaults(space: Space, frozen: Mapping[str, object]) -> None:

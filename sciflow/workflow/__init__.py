@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sciflow.workflow.binding import (
+    SKIP,
     Argument,
     Definition,
     FromContext,
@@ -10,16 +11,21 @@ from sciflow.workflow.binding import (
     FromParameter,
     FromTask,
     FromUpstream,
+    Skip,
     Source,
     Step,
+    Value,
 )
 from sciflow.workflow.criteria import Criterion
 from sciflow.workflow.resolve import settle_upstream
 from sciflow.workflow.resources import Resources
+from sciflow.workflow.retry import Retry
+from sciflow.workflow.stop import StopAfter
 from sciflow.workflow.task import Task, check_output_name
 from sciflow.workflow.workflow import ExperimentalWorkflow
 
 __all__ = [
+    "SKIP",
     "Argument",
     "Criterion",
     "Definition",
@@ -30,9 +36,13 @@ __all__ = [
     "FromTask",
     "FromUpstream",
     "Resources",
+    "Retry",
+    "Skip",
     "Source",
     "Step",
+    "StopAfter",
     "Task",
+    "Value",
     "check_output_name",
     "settle_upstream",
 ]

@@ -19,6 +19,7 @@ from sciflow.workflow.binding import (
     Source,
     Step,
 )
+from sciflow.workflow.condition import Condition
 from sciflow.workflow.spelling import did_you_mean
 
 if TYPE_CHECKING:
@@ -158,21 +159,26 @@ def settle_upstream(step: Step, returned: Mapping[str, object]) -> Step:
         if holder is not None:
             settled[name] = FromOutput(holder, name)
     decided = [settled.get(one.name, one.source) for one in step.arguments]
-    unused = _unused(step.task.depends_on, decided)
+    whole = _whole(step.task, decided)
     left = [name for name, source in late.items() if name not in settled and not source.optional]
-    if left and len(unused) == 1:
-        settled[left.pop(0)] = FromTask(unused[0])
+    if left and whole is not None and not late[left[0]].named:
+        settled[left.pop(0)] = FromTask(whole)
     if left:
         what = {
             task: f"a mapping with {_listed(map(str, value))}" if isinstance(value, Mapping) else type(value).__name__
             for task, value in returned.items()
             if task in step.task.depends_on
         }
+        text = late[left[0]].named
         raise BindingError(
-            f"task {step.task.name!r}: nothing provides argument {left[0]!r}; its dependencies returned "
+            f"task {step.task.name!r}: "
+            + (f"the condition '{step.task.function}' names" if text else "nothing provides argument")
+            + f" {left[0]!r}"
+            + (", which is no parameter" if text else "")
+            + "; its dependencies returned "
             + ", ".join(f"{task}: {value}" for task, value in what.items())
             + did_you_mean(left[0], _keys(returned, step.task.depends_on))
-            + f"; give it a default, or say its source with arguments={{{left[0]!r}: ...}}"
+            + ("" if text else f"; give it a default, or say its source with arguments={{{left[0]!r}: ...}}")
         )
     return replace(
         step,
@@ -185,6 +191,12 @@ def settle_upstream(step: Step, returned: Mapping[str, object]) -> Step:
 
 
 _VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+def argument_names(task: Task) -> frozenset[str]:
+    """The names for which ``arguments=`` may say a source, as far as the function tells them."""
+    parameters = _parameters(task)
+    return frozenset(name for name, one in parameters.items() if one.kind not in _VARIABLE)
 
 
 def _parameters(task: Task) -> Mapping[str, Parameter]:
@@ -254,12 +266,12 @@ def _with_late_sources(
     """Leave what is still unknown to the first variant; drop arguments that stay at their default."""
     depends_on = scope.task.depends_on
     bound = {name: source for name, source in sources.items() if source is not None}
-    unused = _unused(depends_on, bound.values())
-    whole = unused[0] if len(unused) == 1 else None
+    text = isinstance(scope.task.function, Condition)
+    whole = None if text else _whole(scope.task, bound.values())
     for name in (name for name, source in sources.items() if source is None):
         optional = named[name].default is not Parameter.empty
         if depends_on:
-            bound[name] = FromUpstream(depends_on, None if optional else whole, optional)
+            bound[name] = FromUpstream(depends_on, None if optional else whole, optional, named=text)
             whole = whole if optional else None  # the first argument left over takes it
         elif not optional:
             raise BindingError(
@@ -299,9 +311,13 @@ def _remaining_parameters(
     return [Argument(name, scope.parameter(name), keyword=True) for name in scope.parameters if name not in used]
 
 
-def _unused(depends_on: Iterable[str], sources: Iterable[Source]) -> list[str]:
+def _whole(task: Task, sources: Iterable[Source]) -> str | None:
+    """The one dependency that nothing else uses, whose whole value an argument left over takes."""
     used = {source.task for source in sources if isinstance(source, FromTask | FromOutput)}
-    return [task for task in depends_on if task not in used]
+    unused = [name for name in task.depends_on if name not in used]
+    if task.name in unused:  # undo gets what it is to take back
+        return task.name
+    return unused[0] if len(unused) == 1 else None
 
 
 def _holder(step: Step, name: str, source: FromUpstream, returned: Mapping[str, object]) -> str | None:

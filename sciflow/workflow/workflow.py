@@ -14,14 +14,19 @@ from sciflow.workflow.criteria import Criterion, parse_criteria
 from sciflow.workflow.frozen import FrozenMapping
 from sciflow.workflow.graph import order_tasks
 from sciflow.workflow.inputs import Input
-from sciflow.workflow.resolve import Scope, bind_arguments, find_footprint
+from sciflow.workflow.reduction import check_reduction
+from sciflow.workflow.resolve import Scope
 from sciflow.workflow.resources import Resources, parse_resources
 from sciflow.workflow.spelling import did_you_mean
+from sciflow.workflow.steps import bind_step
+from sciflow.workflow.stop import StopAfter
 from sciflow.workflow.task import Task, make_task
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
+
+    from sciflow.workflow.retry import Retry
 
 
 class ExperimentalWorkflow:
@@ -36,6 +41,8 @@ class ExperimentalWorkflow:
         Also the name of the sweep's directory.
     seed : int
         From it come the random numbers of every run.
+    stop_after : StopAfter, optional
+        When to stop a sweep in which variants fail; without it every variant is tried.
 
     Examples
     --------
@@ -46,11 +53,14 @@ class ExperimentalWorkflow:
     ExperimentalWorkflow('decay', tasks: simulate; parameters: rate)
     """
 
-    def __init__(self, name: str, *, seed: int = 0) -> None:
+    def __init__(self, name: str, *, seed: int = 0, stop_after: StopAfter | None = None) -> None:
         self._name = _check_name(name)
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:  # pyright: ignore[reportUnnecessaryIsInstance]  # users
             raise WorkflowError(f"the seed of {name!r} must be a whole number of at least 0, not {seed!r}")
+        if stop_after is not None and not isinstance(stop_after, StopAfter):  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+            raise WorkflowError(f"stop_after of {name!r} is a sciflow.StopAfter(same_failure=20), not {stop_after!r}")
         self._seed = seed
+        self._stop_after = stop_after
         self._tasks: dict[str, Task] = {}
         self._factors: list[Space] = []
         self._policy: Policy = Immediate()
@@ -100,6 +110,11 @@ class ExperimentalWorkflow:
         return FrozenMapping(self._resources)
 
     @property
+    def stop_after(self) -> StopAfter | None:
+        """When to stop a sweep in which variants fail."""
+        return self._stop_after
+
+    @property
     def criteria(self) -> tuple[Criterion, ...]:
         """What must hold of a variant's metrics."""
         return self._criteria
@@ -114,8 +129,18 @@ class ExperimentalWorkflow:
         outputs: str | Iterable[str] = (),
         units: Mapping[str, str] | None = None,
         deterministic: bool = False,
+        retry: Retry | int | None = None,
+        timeout: float | str | None = None,
+        fallback: object = None,
+        critical: bool = True,
+        condition: Callable[..., object] | str | None = None,
+        undo: Callable[..., object] | None = None,
+        cache: bool = False,
+        over: str | Iterable[str] = (),
     ) -> None:
         """Add one step.
+
+        The first arguments say what it computes, those from *retry* on what happens when it does not work out.
 
         Parameters
         ----------
@@ -133,6 +158,30 @@ class ExperimentalWorkflow:
             Output to unit, such as ``{"energy": "eV"}``.
         deterministic : bool
             Say that replicates need not repeat this task.
+        retry : Retry or int, optional
+            Try again when it raises: an int is the number of attempts in all, waiting as `Retry` does.
+        timeout : float or str, optional
+            The most that one attempt may take: seconds, or a text such as ``"2h"``. Together with
+            ``max_runtime_hours`` the smaller one holds.
+        fallback : object, optional
+            What stands in when it fails for good: a value, a function bound by name like the task, or
+            `sciflow.SKIP`, with which its outputs are missing and dependents do not run. For the value None
+            give a function that returns it.
+        critical : bool
+            False is the same as ``fallback=sciflow.SKIP``.
+        condition : callable or str, optional
+            When it does not hold, the task and its dependents are skipped and their outputs missing. A
+            function bound by name, or a text over parameters and outputs of dependencies such as
+            ``"size > 8 and loss < 1"``.
+        undo : callable, optional
+            Takes back what the task did, when a later task of the variant fails; the last done is undone first.
+            Bound by name like the task, and also to what the task returned: by the task's name, by the name of
+            an output, or as the one argument left over.
+        cache : bool
+            Keep what it returns, so that later calls of the sweep need not run it again.
+        over : iterable of str
+            Make it a reduction: it runs once for all values of these parameters, such as ``"replicate"``, and
+            takes what its dependencies returned for each of them.
         """
         task = make_task(
             name,
@@ -142,6 +191,14 @@ class ExperimentalWorkflow:
             outputs=outputs,
             units=units,
             deterministic=deterministic,
+            retry=retry,
+            timeout=timeout,
+            fallback=fallback,
+            critical=critical,
+            condition=condition,
+            undo=undo,
+            cache=cache,
+            over=over,
         )
         if name in self._tasks:
             raise WorkflowError(f"workflow {self._name!r} has a task {name!r} already; choose another name")
@@ -287,6 +344,7 @@ class ExperimentalWorkflow:
             raise WorkflowError(f"workflow {self._name!r} has no tasks; add one with add_task(name, function)")
         for task in self._tasks.values():
             self._check_known(f"task {task.name!r} depends on", task.depends_on)
+            self._check_no_reduction(task)
         self._check_known("set_resource_requirements names", self._resources)
         space = self.space
         self._check_outputs(space)
@@ -302,6 +360,7 @@ class ExperimentalWorkflow:
             figures=self.figures,
             resources=FrozenMapping(self._resources),
             criteria=self._criteria,
+            stop_after=self._stop_after,
             inputs=tuple(self._inputs.values()),
         )
 
@@ -315,10 +374,10 @@ class ExperimentalWorkflow:
         steps: dict[str, Step] = {}
         for name in order_tasks({task.name: task.depends_on for task in self._tasks.values()}):
             task = self._tasks[name]
-            arguments = bind_arguments(Scope(task, derived, optional, declared))
             upstream = {one for before in task.depends_on for one in steps[before].footprint}
-            footprint = find_footprint(task, arguments, upstream, derived)
-            steps[name] = Step(task, arguments, sink=name not in inner, footprint=footprint)
+            scope = Scope(task, derived, optional, declared)
+            steps[name] = bind_step(scope, upstream, sink=name not in inner, resources=self._resources.get(name))
+            check_reduction(steps[name], space)
         return tuple(steps.values())
 
     def _check_known(self, what: str, names: Iterable[str]) -> None:
@@ -327,6 +386,16 @@ class ExperimentalWorkflow:
                 raise WorkflowError(
                     f"{what} the unknown task {name!r}; tasks are {', '.join(self._tasks)}"
                     + did_you_mean(name, self._tasks)
+                )
+
+    def _check_no_reduction(self, task: Task) -> None:
+        """Refuse a task after a reduction: it would run for each variant, and the reduction waits for all."""
+        for name in task.depends_on:
+            over = self._tasks[name].over
+            if over:
+                raise WorkflowError(
+                    f"task {task.name!r} depends on {name!r}, a reduction over {', '.join(over)}; for now nothing can "
+                    f"follow a reduction: do the work of {task.name!r} within {name!r}"
                 )
 
     def _check_outputs(self, space: Space) -> None:
