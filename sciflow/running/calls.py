@@ -54,7 +54,8 @@ class Compiler:
         """The parameters that a call of this step takes by position, if it takes nothing else."""
         slots = [self._plain_slot(argument) for argument in step.arguments]
         plain = [slot for slot in slots if slot is not None and slot < self.n_parameters]
-        return plain if len(plain) == len(slots) and not any(one.keyword for one in step.arguments) else None
+        is_plain = len(plain) == len(slots) and not any(one.keyword for one in step.arguments)
+        return plain if is_plain and not _gets_context(step) else None
 
     def call(self, step: Step) -> Call:
         """Make the call of a step."""
@@ -63,15 +64,16 @@ class Compiler:
         function: Callable[..., Any] = step.task.function
         slots = [self._plain_slot(argument) for argument in step.arguments]
         plain = [slot for slot in slots if slot is not None]
-        if len(plain) == len(slots) and not any(argument.keyword for argument in step.arguments):
+        gets_context = _gets_context(step)
+        if len(plain) == len(slots) and not gets_context and not any(argument.keyword for argument in step.arguments):
             return _with_slots(function, plain)
         readers = [(argument, self._reader(step, argument)) for argument in step.arguments]
-        takes_context = any(isinstance(argument.source, FromContext) for argument in step.arguments)
+        needs_context = gets_context or any(isinstance(argument.source, FromContext) for argument in step.arguments)
 
         def call(slots: Slots) -> Any:
-            context = self._context(step, slots) if takes_context else None
+            context = self._context(step, slots) if needs_context else None
             positional: list[Any] = []
-            named: dict[str, Any] = {}
+            named: dict[str, Any] = {"context": context} if gets_context else {}
             skipped = False  # what follows an argument left out can no longer go by position
             for argument, read in readers:
                 value = read(slots, context)
@@ -143,6 +145,11 @@ class Compiler:
             sweep_seed=self._seed,
             site=self._site,
         )
+
+
+def _gets_context(step: Step) -> bool:
+    """Whether the function is a command: it logs to its run, and is shared as one that takes no context is."""
+    return getattr(step.task.function, "gets_context", False) is True
 
 
 def _with_slots(function: Callable[..., Any], slots: Sequence[int]) -> Call:

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from sciflow.errors import CommandError, OutputError, WorkflowError
 from sciflow.running.process import Finished, run_process
@@ -59,6 +59,9 @@ class Command:
     stdin: str | None
     ok: tuple[int, ...]
     base: Path
+
+    gets_context: ClassVar = True
+    """Tells who calls it as a task to pass ``context``, which is none of its arguments: see `__call__`."""
 
     def __repr__(self) -> str:
         shown = self.command if isinstance(self.command, str) else list(self.command)

@@ -51,7 +51,7 @@ def _message(field: Field, where: str) -> str:
     )
 
 
-def _place_at_end(text: str) -> str | None:  # noqa: C901  a small automaton reads best in one piece
+def _place_at_end(text: str) -> str | None:  # noqa: C901, PLR0912  a small automaton reads best in one piece
     """What encloses the end of *text*, as POSIX shells read it; None for a place between or within plain words."""
     inside: str | None = None
     at = 0
@@ -69,6 +69,8 @@ def _place_at_end(text: str) -> str | None:  # noqa: C901  a small automaton rea
             return "double quotes with a substitution, or after them"
         elif inside is not None:
             inside = None if here == inside else inside
+        elif here + following == "$$":  # the number of the process, whatever follows
+            at += 1
         elif here + following in _FROM_HERE_ON:
             return _FROM_HERE_ON[here + following]
         elif here == "[" and text[at - 1 : at].isalnum():

@@ -32,7 +32,7 @@ HOSTILE = [
 
 PIECES = st.sampled_from(
     [
-        *["'", '"', "\\", "`", "#", " ", "\n", "$", "$(", ")", ";", "<<E\n", "E\n", "x", "$'", "$x", "${{y:-"],
+        *["'", '"', "\\", "`", "#", " ", "\n", "$", "$(", ")", ";", "<<E\n", "E\n", "x", "$'", "$x", "$$", "${{y:-"],
         *["}}", "&&", "&", "echo ", ": ", "=", "!", "( ", "((", "))", "$((", "case ", " in ", "a[", "]", "]=1"],
         *["[ ", "$["],
     ]
@@ -103,6 +103,8 @@ def test_a_variable_of_the_shell_in_braces_says_how_to_write_it():
     assert accepted("ls ${{HOME}}").fill({}) == "ls ${HOME}"
 
 
-@pytest.mark.parametrize("text", ["echo 'a' \"b\" {x} 'c'", "echo a#b {x}", "# a comment\necho {x}", "echo \\\\{x}"])
+@pytest.mark.parametrize(
+    "text", ["echo 'a' \"b\" {x} 'c'", "echo a#b {x}", "# a comment\necho {x}", "echo $$'b' {x}", "echo \\\\{x}"]
+)
 def test_closed_quotes_and_comments_do_not_matter(text):
     assert Field("x") in accepted(text).parts
