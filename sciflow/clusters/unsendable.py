@@ -26,10 +26,9 @@ def explain(work: object, error: Exception) -> str:
     """A sentence for the user: the task, the object in it that cannot be sent, and what to do."""
     definition = getattr(work, "definition", None)
     for step in getattr(definition, "steps", ()):
-        if not _pickles(step.task.function):
-            return (
-                f"task {step.task.name!r}: {_culprit(step.task.function)} cannot be sent to worker processes; {_REMEDY}"
-            )
+        unsendable = next((one for one in step.task.functions() if not _pickles(one)), None)
+        if unsendable is not None:
+            return f"task {step.task.name!r}: {_culprit(unsendable)} cannot be sent to worker processes; {_REMEDY}"
     space = getattr(definition, "space", None)
     if space is not None and not _pickles(space):
         return (

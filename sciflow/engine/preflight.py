@@ -20,7 +20,7 @@ _PATIENCE_S: Final = 120.0  # imports from a busy network file system take a whi
 
 def freeze(definition: Definition) -> Sources:
     """Read the user's code that the workflow may run, and say when it is not what this process imported."""
-    sources = read_sources(step.task.function for step in definition.steps)
+    sources = read_sources(function for step in definition.steps for function in step.task.functions())
     for name in sources.edited:
         print(  # noqa: T201  must be seen
             f"sciflow: {sources.modules[name].filename} is not what this process imported as {name!r} (edited since "

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sciflow.space import Space
     from sciflow.store.directory import SweepDirectory
-    from sciflow.workflow.binding import Definition, Step
+    from sciflow.workflow.binding import Definition
 
 CLOSE = 1e-12
 """Two numbers this close, relative to their size, are taken for one value computed twice."""
@@ -64,7 +64,7 @@ class Sweep:
         space = definition.space
         if space.n_variants >= _MOST_VARIANTS:
             raise SweepError(f"a space of {space.n_variants:,} variants can be looked at but not run; sample it first")
-        fingerprints = {step.task.name: _fingerprint(step) for step in definition.steps}
+        fingerprints = {step.task.name: fingerprint(*step.task.functions()) for step in definition.steps}
         earlier = [] if directory is None else directory.definitions()
         inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())])
         parts: dict[str, Any] = {
@@ -116,17 +116,11 @@ class Sweep:
         evaluations = count_evaluations(sharing, union)
         return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations, sharing)
 
-    def missing_of(self, rows: RowSet, snapshot: Snapshot, revision: int, session: int) -> RowSet:
-        """Which of *rows* this session has not committed yet."""
+    def missing_of(self, rows: RowSet, snapshot: Snapshot, revision: int, session: int) -> tuple[RowSet, RowSet]:
+        """Which of *rows* this session has not committed yet, and which it has committed as failed."""
         mine = [f for f in snapshot.frames if f.header["session"] == session]
         seen = look(mine, self.definition.space, self.generation, {revision: True}, {})
-        return rows - seen.done - seen.failed
-
-
-def _fingerprint(step: Step) -> str:
-    """The identity of a task's code; that of its function alone where it has no condition, fallback or undo."""
-    function, *beside = map(fingerprint, step.functions())
-    return canonical.content_digest([function, *beside]) if beside else function
+        return rows - seen.done - seen.failed, rows & seen.failed
 
 
 def _refuse_changed_defaults(space: Space, frozen: Mapping[str, object]) -> None:

@@ -52,7 +52,7 @@ def read_sources(tasks: Iterable[Task], recorded: Mapping[str, str]) -> Sources:
             continue
         if task.name not in recorded:
             notes[task.name] = "as it was when the package was made; what ran was not recorded to compare with"
-        elif recorded[task.name] != fingerprint(task.function):
+        elif recorded[task.name] != fingerprint(*task.functions()):
             notes[task.name] = "left out, it was changed after the sweep ran"
             continue
         else:

@@ -38,15 +38,16 @@ _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes})
 _SLOT_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 
 
-def fingerprint(function: Callable[..., object]) -> str:
-    """A digest of the code of *function* and of what it uses, the same in every process.
+def fingerprint(function: Callable[..., object], *beside: Callable[..., object]) -> str:
+    """A digest of the code of *function* and of what it uses, the same in every process; with others *beside* it.
 
     It covers the normalised syntax (comments, layout and docstrings don't matter) of the function and,
     transitively, of every function and class of the user's own modules that it uses, and the values of the
     constants, defaults and closure variables. What a library defines counts by its qualified name only.
     Where there is no source (an interactive session, a file edited since it was loaded), the compiled code counts.
     """
-    return content_digest(_Reach().describe_all(function))
+    digest = content_digest(_Reach().describe_all(function))
+    return content_digest([digest, *map(fingerprint, beside)]) if beside else digest
 
 
 class _Reach:

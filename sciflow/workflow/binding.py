@@ -173,9 +173,8 @@ class Step:
     over: tuple[str, ...] = ()
 
     def functions(self) -> tuple[Callable[..., object], ...]:
-        """The task's function, and those of its condition, fallback and undo that it has, in this order."""
-        beside = [one for one in (self.condition, self.fallback, self.undo) if isinstance(one, Step)]
-        return (self.task.function, *(one.task.function for one in beside))
+        """Everything of the user's that may be called for this task, see `Task.functions`."""
+        return self.task.functions()
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, for the stored definition."""

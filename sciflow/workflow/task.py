@@ -70,6 +70,12 @@ class Task:
     cache: bool = False
     over: tuple[str, ...] = ()
 
+    def functions(self) -> tuple[Function, ...]:
+        """The task's function, and those of its condition, fallback and undo that it has, in this order."""
+        fallback = None if isinstance(self.fallback, Value | Skip) else self.fallback
+        beside = (self.condition, fallback, self.undo)
+        return (self.function, *(one for one in beside if one is not None))
+
     @property
     def critical(self) -> bool:
         """Whether its failure is the failure of the variant."""
