@@ -65,6 +65,7 @@ class Ledger:
         self._live = directory.path / "live"
         self.files = Intermediates(directory.path / "intermediates", sweep.codes)
         self.n_done = self.n_failed = 0
+        self._n_failed_of_lost = 0
 
     def tick(self) -> None:
         """Look after the session, and end workers that are stuck beyond their deadline."""
@@ -105,17 +106,26 @@ class Ledger:
 
     def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int) -> None:
         """Tell that a worker died."""
+        n_failed, self._n_failed_of_lost = self._n_failed_of_lost, 0
         if not batch.until:
-            self._count(n_done, 0)
+            self._count(n_done - n_failed, n_failed)
         variant = None if suspect is None else self._variant(suspect)
         self._journal.tell(
-            "worker.lost", batch=batch.number, variants=batch.n_variants, done=n_done, how=how, suspect=variant
+            "worker.lost",
+            batch=batch.number,
+            variants=batch.n_variants,
+            done=n_done - n_failed,
+            failed=n_failed,
+            how=how,
+            suspect=variant,
         )
 
     def missing_of(self, rows: RowSet) -> RowSet:
         """Say which of *rows* this session has not committed."""
         self._snapshot = self._directory.snapshot(self._snapshot)
-        return self._sweep.missing_of(rows, self._snapshot, self._facts["revision"], self._facts["session"])
+        missing, failed = self._sweep.missing_of(rows, self._snapshot, self._facts["revision"], self._facts["session"])
+        self._n_failed_of_lost = len(failed)
+        return missing
 
     def note_of(self, batch: Batch) -> Note | None:
         """Give the last note of the process that died with this batch, and take it away."""

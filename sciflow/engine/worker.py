@@ -46,6 +46,7 @@ CHUNK = 8192
 
 _SAMPLE = 16  # variants of a batch whose times the driver learns from
 _MOST_EXAMPLES = 20
+_PLAIN = {dict}
 
 
 @dataclass(slots=True)
@@ -185,6 +186,7 @@ class _Run:
         self._examples: list[dict[str, Any]] = []
         self._sample: list[tuple[int, float]] = []
         self._deferred: list[int] = []
+        self._any_handed_back = False
         self._frames: list[Frame] = []  # recorded, not committed
         self._finished: list[str] = []  # variants whose checkpoints go when they are committed
         self._commit_at = time.perf_counter() + COMMIT_S
@@ -301,6 +303,7 @@ class _Run:
         if isinstance(failure, Failure) and failure.definition and not self._n_done:
             cause = error.__cause__ or error
             self._fatal = cause if isinstance(cause, Exception) else None
+        self._any_handed_back |= outcome is HANDED_BACK
         self._outcomes.append(outcome)
         self._ends.append(time.perf_counter())
 
@@ -330,14 +333,14 @@ class _Run:
         runs = Runs(
             mine, rows, self._named(outcomes), self._begun, ends, self._batch.attempt, seconds, cpu_s, peak_bytes
         )
-        if any(outcome is HANDED_BACK for outcome in outcomes):
+        if self._any_handed_back:
             runs = self._without_deferred(runs)
         if len(runs.outcomes):
             self._count(runs)
         return n
 
     def _named(self, outcomes: list[Any]) -> list[Outcome]:
-        if set(map(type, outcomes)) == {dict}:
+        if set(map(type, outcomes)) == _PLAIN:
             return outcomes
         named = self._runner.named
         return [outcome if outcome is HANDED_BACK else named(outcome) for outcome in outcomes]

@@ -209,8 +209,8 @@ class VariantRunner:
             except Exception as broken:  # noqa: BLE001  the variant has failed already; both are told
                 error.add_note(f"and the undo of task {name!r} raised {type(broken).__name__}: {broken}")
 
-    def judge(self, error: BaseException) -> Outcome:
-        """The outcome of a variant that raised; `HANDED_BACK` when it is to run later.
+    def judge(self, error: BaseException) -> Any:
+        """The `Outcome` of a variant that raised; `HANDED_BACK` when it is to run later.
 
         Raises
         ------
@@ -218,7 +218,7 @@ class VariantRunner:
             As it came: whether it is the user's is for the caller to know.
         """
         if isinstance(error, HandedBackError):
-            return HANDED_BACK  # type: ignore[return-value]
+            return HANDED_BACK
         if isinstance(error, SharedRunError):
             failure = error.failure
         elif isinstance(error, TaskFailedError):
