@@ -1,9 +1,27 @@
-"""Events: what a driver says while it works, for logs, displays and the user's own callbacks."""
+"""Events: what a driver says while it works, for logs, displays and the user's own callbacks.
+
+========================  ============================================================================================
+``sweep.started``         work begins: ``todo`` of ``variants`` are to run, on ``slots`` workers
+``sweep.finished``        nothing is left to run: ``done`` and ``failed`` of this session, ``busy_s`` of ``worker_s``
+``sweep.stopped``         the same, when it ended before; with a ``reason`` if it was given up
+``batch.committed``       a batch is on the disk: ``done``, ``failed``, ``busy_s``, ``failures`` by fingerprint
+``variant.failed``        the first failure of its kind: ``variant``, ``task``, ``cause``, ``fingerprint``, ``message``
+``shared.computed``       runs that several variants have in common were made: ``task``, ``evaluations``, ``busy_s``
+``worker.lost``           a worker process died with a batch of ``variants``; ``suspect`` is the one that it ran
+``window.closed``         the policy lets no work start: the ``explanation`` says until when
+``window.opened``         it does again
+========================  ============================================================================================
+
+Later releases may tell more, under names that are not here yet: ignore what you do not know.
+
+The log of a session, ``events/<session>.jsonl`` in the sweep directory, has the same as JSON lines. There, what comes
+thick is put together (counts are summed, ``merged`` says of how many), so that it grows with time, not with variants.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +37,7 @@ EventName = Literal[
     "window.closed",
     "window.opened",
 ]
-"""The closed set of things that are reported."""
+"""What is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +46,30 @@ class Event:
 
     Parameters
     ----------
-    name : what happened
+    name : what happened: an `EventName`, or one that a later release knows
     time : when, in Unix seconds
     facts : counts and texts that belong to it
+
+    Examples
+    --------
+    Say when something fails, while the sweep goes on:
+
+    >>> def warn(event):
+    ...     if event.name == "variant.failed":
+    ...         print(event.facts["task"], event.facts["message"])
+    >>> engine = sciflow.Engine(on_event=warn)  # doctest: +SKIP
     """
 
-    name: EventName
+    name: str
     time: float
     facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: one line of the event log."""
         return {"name": self.name, "time": self.time, **self.facts}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The event that `to_dict` wrote."""
+        facts = {key: value for key, value in data.items() if key not in {"name", "time"}}
+        return cls(str(data["name"]), float(data["time"]), facts)
