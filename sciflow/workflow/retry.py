@@ -104,6 +104,8 @@ class Retry:
         rng
             Draws the jitter; without one it differs each time.
         """
+        if self.delay_s == 0:
+            return 0.0
         from tenacity import RetryCallState  # noqa: PLC0415  only where something failed: it loads asyncio
 
         # a state is made for what its attempt number says; nothing is called through it
@@ -145,7 +147,8 @@ def _seconds(name: str, given: object) -> float:
 
 
 def _exceptions(given: object) -> tuple[type[Exception], ...]:
-    kinds = tuple(cast("Iterable[object]", given)) if isinstance(given, Iterable) else (given,)
+    several = isinstance(given, Iterable) and not isinstance(given, str | type)
+    kinds = tuple(cast("Iterable[object]", given)) if several else (given,)
     wrong = [one for one in kinds if not (isinstance(one, type) and issubclass(one, Exception))]
     if wrong or not kinds:
         raise WorkflowError(

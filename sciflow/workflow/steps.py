@@ -39,7 +39,7 @@ def bind_step(scope: Scope, upstream: Iterable[str], *, sink: bool, resources: R
     """
     task = scope.task
     upstream = frozenset(upstream)
-    arguments = bind_arguments(scope)
+    arguments = bind_arguments(replace(scope, task=_without_foreign_sources(task)))
     footprint = find_footprint(task, arguments, upstream, scope.parameters)
     condition = None if task.condition is None else _condition(scope, task.condition, upstream)
     fallback = task.fallback
@@ -58,6 +58,16 @@ def bind_step(scope: Scope, upstream: Iterable[str], *, sink: bool, resources: R
         timeout_s=_timeout_s(task, resources),
         over=task.over,
     )
+
+
+def _without_foreign_sources(task: Task) -> Task:
+    """The task without the explicit sources that are meant for the functions beside it alone."""
+    if not task.arguments:
+        return task
+    own, *others = [argument_names(replace(task, function=function)) for function in task.functions()]
+    foreign = frozenset[str]().union(*others) - own
+    given = {name: source for name, source in task.arguments.items() if name not in foreign}
+    return replace(task, arguments=FrozenMapping(given))
 
 
 def _condition(scope: Scope, function: Callable[..., object], upstream: Iterable[str]) -> Step:

@@ -137,6 +137,7 @@ def make_task(
     )
     for output in (*task.outputs, *task.units):
         check_output_name(name, output)
+    _check_fallback(task)
     _check_reduction(task)
     return task
 
@@ -213,6 +214,24 @@ def _flag(task: str, what: str, given: object) -> bool:
     if not isinstance(given, bool):
         raise WorkflowError(f"task {task!r}: {what} is True or False, not {given!r}")
     return given
+
+
+def _check_fallback(task: Task) -> None:
+    """A value that stands in has the outputs that are recorded of the task."""
+    if not isinstance(task.fallback, Value):
+        return
+    value = task.fallback.value
+    named = cast("Mapping[object, object]", value) if isinstance(value, Mapping) else {task.name: value}
+    for output in named:
+        if not isinstance(output, str):
+            raise OutputError(f"task {task.name!r}: the fallback names its outputs by texts, not {output!r}")
+        check_output_name(task.name, output)
+    missing = [output for output in task.outputs if output not in named]
+    if missing:
+        raise OutputError(
+            f"task {task.name!r} declares the output {missing[0]!r}, which its fallback {value!r} lacks; give a "
+            f"mapping with {', '.join(map(repr, task.outputs))}"
+        )
 
 
 def _check_reduction(task: Task) -> None:

@@ -151,7 +151,8 @@ class ExperimentalWorkflow:
         depends_on : iterable of str
             Tasks that run before.
         arguments : mapping, optional
-            Explicit sources: argument to the name of a parameter, dependency or output, or ``"task.key"``.
+            Explicit sources: argument to the name of a parameter, dependency or output, or ``"task.key"``; also
+            for arguments of *condition*, *undo* and *fallback*.
         outputs : iterable of str
             Outputs that are recorded although other tasks depend on this one.
         units : mapping, optional
