@@ -35,9 +35,13 @@ class LocalCluster:
     ----------
     workers : int, optional
         Number of worker processes; by default the cores of this machine divided by what a variant asks for.
+    dask_after_s : float, default 20
+        A sweep that takes longer than this many seconds is taken over by Dask's workers. Starting them takes a second
+        or two from the cores that the variants run on: by then at most a tenth. 0 starts them at once.
     """
 
     workers: int | None = None
+    dask_after_s: float = 20.0
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -56,22 +60,19 @@ class LocalCluster:
         """Start worker processes."""
         n_threads = machine.cores_per_slot(resources)
         n_workers = self.workers or max(1, machine.n_cores() // n_threads)
-        return LocalWorkers(n_workers, n_threads, cloudpickle.dumps(work))
+        return LocalWorkers(n_workers, n_threads, cloudpickle.dumps(work), self.dask_after_s)
 
 
 class LocalWorkers:
     """Worker processes on this machine.
 
-    A sweep shorter than `SHORT_S` is done by children that start fast, and never imports Dask. A longer one is taken
-    over by Dask's workers, which supervise memory and restart by themselves, as soon as they have come up in the
-    shade of the children's work.
+    A sweep shorter than `dask_after_s` is done by children that start fast, and never imports Dask. A longer one is
+    taken over by Dask's workers, which supervise memory and restart by themselves, as soon as they have come up in
+    the shade of the children's work.
     """
 
-    SHORT_S = 20.0
-    """Starting Dask takes a second or two from the cores that the variants run on: by then at most a tenth."""
-
-    def __init__(self, n_slots: int, n_threads: int, payload: bytes) -> None:
-        self.n_slots = n_slots
+    def __init__(self, n_slots: int, n_threads: int, payload: bytes, dask_after_s: float) -> None:
+        self.n_slots, self._dask_after_s = n_slots, dask_after_s
         self._n_threads, self._payload = n_threads, payload
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._children: Children | None = Children(
@@ -91,7 +92,7 @@ class LocalWorkers:
 
     def next_answer(self, timeout_s: float) -> Answer | None:
         """Give the next answer, or None when there is none within *timeout_s* seconds."""
-        if self._starter is None and time.monotonic() - self._started > self.SHORT_S:
+        if self._starter is None and time.monotonic() - self._started > self._dask_after_s:
             # not a daemon: it has processes to end if the sweep is over before they are up
             self._starter = threading.Thread(target=self._start_dask, name="sciflow-start-dask")
             self._starter.start()

@@ -49,11 +49,10 @@ EDITED = """
     from pathlib import Path
     import psutil
     import sciflow
-    from sciflow.clusters.local import LocalWorkers
     import helpers
     from package import inner
 
-    LocalWorkers.SHORT_S = SHORT_S
+    DASK_AFTER_S = SHORT_S
     BEFORE = "script"
 
     def f(a):
@@ -64,7 +63,7 @@ EDITED = """
                 path.write_text(path.read_text().replace("before", "after").replace("BEFORE", "AFTER"))
             workers = psutil.Process().parent().children(recursive=True)
             Path("edited").write_text(" ".join(str(worker.pid) for worker in workers))
-            if not LocalWorkers.SHORT_S:
+            if not DASK_AFTER_S:
                 time.sleep(1.1)  # a later second, for compiled files
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.01)
@@ -77,7 +76,8 @@ EDITED = """
     workflow = sciflow.ExperimentalWorkflow("edited")
     workflow.add_task("f", f)
     workflow.add_parameter_space({"a": range(N)})
-    results = sciflow.Engine(sciflow.LocalCluster(workers=2), progress=False).execute_parameter_sweep(workflow)
+    cluster = sciflow.LocalCluster(workers=2, dask_after_s=DASK_AFTER_S)
+    results = sciflow.Engine(cluster, progress=False).execute_parameter_sweep(workflow)
     table = results.to_dataframe()
     started_later = ~table["pid"].isin([int(pid) for pid in Path("edited").read_text().split()])
     print(sorted(set(table["said"])), sorted(set(table["data"])), set(table["status"]), started_later.any())
@@ -315,14 +315,19 @@ def test_functions_and_classes_of_a_notebook_reach_worker_processes(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 def test_functions_and_classes_reach_the_workers_of_dask_and_their_own_children(tmp_path):
-    patch = "from sciflow.clusters.local import LocalWorkers\nLocalWorkers.SHORT_S = 0.0\n"
-    slow = textwrap.dedent(USER_CODE).replace('"a": [1, 2]', '"a": range(100)').replace("def use", "@slowed\ndef use")
+    at_once = "LocalCluster(workers=1, dask_after_s=0.0)"
+    slow = (
+        textwrap.dedent(USER_CODE)
+        .replace("LocalCluster(workers=1)", at_once)
+        .replace('"a": [1, 2]', '"a": range(100)')
+        .replace("def use", "@slowed\ndef use")
+    )
     slowed = (
         "import time\nSLOW = 0.03\ndef slowed(function):\n    def use(model, point, moved):\n"
         "        time.sleep(SLOW)\n        import sys\n"
         "        return {**function(model, point, moved), 'dask': 'distributed' in sys.modules}\n    return use\n"
     )
-    (tmp_path / "script.py").write_text(patch + slowed + slow + "print(table['dask'].any())\n")
+    (tmp_path / "script.py").write_text(slowed + slow + "print(table['dask'].any())\n")
     (tmp_path / "helpers.py").write_text(HELPERS)
 
     done = python("script.py", cwd=tmp_path)

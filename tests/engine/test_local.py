@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 import sciflow
-from sciflow.clusters.local import LocalCluster, LocalWorkers
+from sciflow.clusters.local import LocalCluster
 from sciflow.store.directory import SweepDirectory
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
@@ -80,7 +80,8 @@ def test_a_sweep_longer_than_a_moment_is_taken_over_by_dask(tmp_path):
         workflow = sciflow.ExperimentalWorkflow("long")
         workflow.add_task("f", f)
         workflow.add_parameter_space({"a": range(200)})
-        results = sciflow.Engine(sciflow.LocalCluster(workers=2), progress=False).execute_parameter_sweep(workflow)
+        cluster = sciflow.LocalCluster(workers=2, dask_after_s=1.0)
+        results = sciflow.Engine(cluster, progress=False).execute_parameter_sweep(workflow)
         table = results.to_dataframe()
         print(len(table), table["dask"].any(), not table["dask"].all())
         """,
@@ -110,23 +111,22 @@ def test_workers_compute_with_as_many_threads_as_a_task_asks_for(tmp_path):
 def leave(a):
     if a == 5:
         os._exit(11)
+    time.sleep(0.01)  # so that Dask takes over before it is done
     return {"y": a}
 
 
-@pytest.mark.parametrize("short_s", [1.0, 0.0], ids=["children", "dask"])
-def test_a_variant_that_ends_its_process_costs_itself_alone(tmp_path, monkeypatch, short_s):
-    monkeypatch.setattr(LocalWorkers, "SHORT_S", short_s)
+@pytest.mark.parametrize(("dask_after_s", "cause"), [(20.0, "exit"), (0.0, "crash")], ids=["children", "dask"])
+def test_a_variant_that_ends_its_process_costs_itself_alone(tmp_path, dask_after_s, cause):
+    cluster = LocalCluster(workers=2, dask_after_s=dask_after_s)
     workflow = sciflow.ExperimentalWorkflow("crash")
     workflow.add_task("leave", leave)
     workflow.add_parameter_space({"a": range(200)})
 
-    results = sciflow.Engine(LocalCluster(workers=2), directory=tmp_path, progress=False).execute_parameter_sweep(
-        workflow
-    )
+    results = sciflow.Engine(cluster, directory=tmp_path, progress=False).execute_parameter_sweep(workflow)
 
     assert results.status() == {"done": 199, "failed": 1, "missing": 0}
     assert results.dataset["status"].sel(a=5).item() == "failed"
-    assert results.failures()["cause"].tolist() == ["crash"]
+    assert results.failures()["cause"].tolist() == [cause]
 
 
 WORKER_KILLED = """
