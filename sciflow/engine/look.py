@@ -10,9 +10,7 @@ import numpy as np
 from sciflow.planning.plan import Progress
 from sciflow.planning.rows import RowSet
 from sciflow.space.rule import Rule
-from sciflow.space.table import Column, Table, objects
-from sciflow.space.variant import Parameter
-from sciflow.store.column import ROW, Category
+from sciflow.store.located import Locator, united
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sciflow.space import Space
+    from sciflow.store.located import Bounds
     from sciflow.store.segment import FrameRef
 
 
@@ -41,58 +40,28 @@ def look(
     defaults : parameters that earlier definitions declared with a default; a recorded variant at such a default
         is the variant without that parameter
     """
-    spans: dict[tuple[str, bool], list[tuple[int, int]]] = defaultdict(list)
-    attempts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    locator = Locator(space, revisions, defaults)
+    spans: dict[tuple[str, bool], list[Bounds]] = defaultdict(list)
+    attempts: dict[int, list[Bounds]] = defaultdict(list)
     n_foreign = 0
     for frame in frames:
         header = frame.header
-        current = header["generation"] == generation
-        if revisions.get(header["revision"], False):
-            intervals = _own_rows(frame)
-        else:
-            rows = space.find(_recorded_table(frame).known_as(space.parameters, defaults))
-            n_foreign += int((rows < 0).sum())
-            found = RowSet.from_rows(rows[rows >= 0])
-            intervals = list(found)
-        spans[header["status"], current].extend(intervals)
-        attempts[header["attempt"]].extend(intervals)
-    done = _union(spans["done", True])
-    stale = _union(spans["done", False]) - done
-    failed = _union(spans["failed", True]) - done
-    stale_failed = _union(spans["failed", False]) - done - stale - failed
+        bounds, n_elsewhere = locator.bounds(frame)
+        n_foreign += n_elsewhere
+        spans[header["status"], header["generation"] == generation].append(bounds)
+        attempts[header["attempt"]].append(bounds)
+    done = united(spans["done", True])
+    stale = united(spans["done", False]) - done
+    failed = united(spans["failed", True]) - done
+    stale_failed = united(spans["failed", False]) - done - stale - failed
     return Progress(
         done=done,
         failed=failed,
         stale=stale - failed,
         stale_failed=stale_failed,
-        attempts={attempt: _union(intervals) for attempt, intervals in sorted(attempts.items())},
+        attempts={attempt: united(rows) for attempt, rows in sorted(attempts.items())},
         n_foreign=n_foreign,
     )
-
-
-def _recorded_table(frame: FrameRef) -> Table:
-    """The parameters of a frame's variants, as they were stored."""
-    stored = [column for column in frame.header["columns"] if column["kind"] == "parameter"]
-    columns: dict[str, Column] = {}
-    for name, category in frame.table([column["name"] for column in stored]).items():
-        assert isinstance(category, Category)
-        columns[name] = Column(objects(category.pool), category.codes)
-    parameters = tuple(Parameter(column["name"], derived=column.get("derived", False)) for column in stored)
-    return Table(parameters, columns, frame.n)
-
-
-def _own_rows(frame: FrameRef) -> list[tuple[int, int]]:
-    if "rows" in frame.header:
-        start, stop = frame.header["rows"]
-        return [(start, stop)]
-    return list(RowSet.from_rows(frame.table([ROW])[ROW]))
-
-
-def _union(intervals: list[tuple[int, int]]) -> RowSet:
-    if not intervals:
-        return RowSet.empty()
-    starts, stops = zip(*intervals, strict=True)
-    return RowSet.from_intervals(starts, stops)
 
 
 def rows_where(space: Space, query: str) -> RowSet:
