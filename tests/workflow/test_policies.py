@@ -60,6 +60,8 @@ def sources(step):
 
 # ---------------------------------------------------------------------------------------------- definitions
 
+RATE = [{"name": "rate", "keyword": False, "source": {"from": "parameter", "name": "rate", "optional": False}}]
+
 
 def test_a_task_that_asks_for_nothing_is_described_as_ever():
     workflow = workflow_of(train)
@@ -77,13 +79,7 @@ def test_a_task_that_asks_for_nothing_is_described_as_ever():
             "deterministic": False,
             "sink": True,
             "footprint": ["rate"],
-            "arguments": [
-                {
-                    "name": "rate",
-                    "keyword": False,
-                    "source": {"from": "parameter", "name": "rate", "optional": False},
-                }
-            ],
+            "arguments": RATE,
         }
     ]
     assert "stop_after" not in description
@@ -119,6 +115,7 @@ def test_what_a_task_asks_for_is_part_of_the_definition():
         ({"fallback": SKIP}, {"skip": True}),
         ({"fallback": 0.5}, {"value": "0.5"}),
         ({"fallback": object()}, {"value": "object"}),
+        ({"fallback": prepare}, {"function": "prepare", "arguments": RATE}),
     ],
 )
 def test_what_stands_in_is_described_the_same_in_every_process(policies, told):
@@ -166,6 +163,8 @@ def test_of_a_timeout_and_the_runtime_of_the_resources_the_smaller_holds():
 def test_a_task_that_is_not_critical_has_skip_to_stand_in():
     assert step_of(train, critical=False) == step_of(train, fallback=SKIP)
     assert step_of(train, critical=False).fallback is SKIP
+    assert step_of(train).task.critical
+    assert not step_of(train, critical=False).task.critical
 
 
 def test_a_value_stands_in_as_it_is():
