@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -47,7 +48,6 @@ class Ran:
 
 Outcome: TypeAlias = "Mapping[str, Any] | Failure | Ran"
 """What a variant ended with: its outputs by name, or why it has none."""
-
 
 
 class VariantRunner:
@@ -100,7 +100,11 @@ class VariantRunner:
         self._columns = plain if plain and not self._guarded and not self.shared else None
         self.stamps: list[float] = []
         """Of a workflow of several tasks, for each variant when it began and when each task ended (perf_counter)."""
-        self.n_run = 0
+        self._own_runs: list[
+            tuple[str, int]
+        ] = []  # shared task, and how many stamps there were: of which variant it was
+        for name, shared_call in self.shared.items():
+            shared_call.on_run = partial(self._note_run, name)
 
     # ------------------------------------------------------------------------------------------------------- compile
 
@@ -180,8 +184,6 @@ class VariantRunner:
                 raise
             self._undo_all(slots, error)
             raise TaskFailedError(self._steps[-n_missing].task.name) from error
-        finally:
-            self.n_run += 1
         result = self._result(slots)
         if self._guarded and (self.trail.n_retries or self.trail.recovered):
             ran = Ran(result, self.trail.n_retries, self.trail.recovered)
@@ -237,13 +239,28 @@ class VariantRunner:
         return outputs_of(self._steps[0], outcome)
 
     def take_seconds(self, n_variants: int) -> dict[str, NDArray[np.float32]]:
-        """Seconds of each task's runs for the last *n_variants*, where there are several tasks; then forget them."""
+        """Seconds of each task's runs for the last *n_variants*, where there are several tasks; then forget them.
+
+        NaN where the value came from a run for another variant.
+        """
         n_tasks = len(self._steps)
         stamps, self.stamps[:] = np.array(self.stamps), []
+        own_runs, self._own_runs[:] = list(self._own_runs), []
         if n_tasks == 1 or len(stamps) != n_variants * (n_tasks + 1):
             return {}
         seconds = np.diff(stamps.reshape(n_variants, n_tasks + 1), axis=1).astype(np.float32)
+        for k, step in enumerate(self._steps):
+            if step.task.name in self.shared:
+                mine = [
+                    n // (n_tasks + 1) for task, n in own_runs if task == step.task.name and n % (n_tasks + 1) == k + 1
+                ]
+                others = np.ones(n_variants, dtype=np.bool_)
+                others[mine] = False
+                seconds[others, k] = np.nan
         return {step.task.name: seconds[:, k] for k, step in enumerate(self._steps)}
+
+    def _note_run(self, task: str) -> None:
+        self._own_runs.append((task, len(self.stamps)))
 
     # -------------------------------------------------------------------------------------------------------- run one
 
