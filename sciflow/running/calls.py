@@ -29,7 +29,7 @@ _LEFT_OUT = object()  # an argument whose parameter this variant lacks: the defa
 
 
 class Compiler:
-    """Turns steps into calls. What is decided late (a key of a mapping) is decided on the first variant, and kept.
+    """Turns steps into calls. What is decided late (a key of a mapping) is decided when it has come, and kept.
 
     Parameters
     ----------
@@ -95,13 +95,21 @@ class Compiler:
         return call
 
     def _late(self, step: Step) -> Call:
-        settled: list[Call] = []
+        """A call that decides from the keys which came, once for each set of them: never from which came first."""
+        late = [(one.name, one.source) for one in step.arguments if isinstance(one.source, FromUpstream)]
+        keys = [(self.slot_of[task], name) for name, source in late for task in source.tasks]
+        settled: dict[tuple[bool, ...], Call] = {}
 
         def call(slots: Slots) -> Any:
-            if not settled:
+            # a dict is told quicker by its type
+            came = tuple(
+                [(type(slots[at]) is dict or isinstance(slots[at], Mapping)) and name in slots[at] for at, name in keys]
+            )
+            decided = settled.get(came)
+            if decided is None:
                 returned = {task: slots[self.slot_of[task]] for task in step.task.depends_on}
-                settled.append(self.call(settle_upstream(step, returned)))
-            return settled[0](slots)
+                decided = settled[came] = self.call(settle_upstream(step, returned))
+            return decided(slots)
 
         return call
 
