@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sciflow.events import Event
     from sciflow.planning.plan import Plan
     from sciflow.workflow.binding import Definition
+    from sciflow.workflow.stop import StopAfter
     from sciflow.workflow.workflow import ExperimentalWorkflow
 
 OnStale = Literal["ask", "keep", "rerun", "error"]
@@ -60,6 +61,8 @@ class Engine:
         What to do with results that other code made. "ask" asks in a terminal or notebook and otherwise refuses.
     allow_close : bool, default False
         Accept a parameter value within 1e-12 (relative) of a recorded one.
+    stop_after : StopAfter, optional
+        When a sweep that fails is not worth going on with, over what the workflow says.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class Engine:
         on_unmet: OnUnmet | None = None,
         on_stale: OnStale = "ask",
         allow_close: bool = False,
+        stop_after: StopAfter | None = None,
     ) -> None:
         forced: Mapping[str, Any] = overrides.get()
         self.cluster: Cluster = find_cluster(forced.get("cluster", cluster), forced.get("workers"))
@@ -88,6 +92,7 @@ class Engine:
         self.on_unmet: OnUnmet = on_unmet or "warn"
         self.on_stale: OnStale = forced.get("on_stale", on_stale)
         self.allow_close = allow_close
+        self.stop_after = stop_after
         _one_of("on_unmet", self.on_unmet, OnUnmet)
         _one_of("on_stale", self.on_stale, OnStale)
 
@@ -144,7 +149,10 @@ class Engine:
             interceptor(self, workflow)
         forced: Mapping[str, Any] = overrides.get()
         request = Request(
-            forced.get("retry_failed", retry_failed), forced.get("only", only), forced.get("force", force)
+            forced.get("retry_failed", retry_failed),
+            forced.get("only", only),
+            forced.get("force", force),
+            causes=frozenset(forced.get("causes", ())),
         )
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
@@ -163,7 +171,14 @@ class Engine:
             self._judge_requirements(definition)
             gate = Gate(self.policy or _policy_of_environment() or definition.policy)
             # the driver looks once more when the sweep is its own and nobody else can change it
-            Driver(self.cluster, directory, gate, progress=self.progress, on_event=self.on_event).run(definition, look)
+            Driver(
+                self.cluster,
+                directory,
+                gate,
+                progress=self.progress,
+                on_event=self.on_event,
+                stop_after=self.stop_after,
+            ).run(definition, look)
         elif not is_consolidated(directory, sweep.snapshot):
             consolidate(directory)
         return open_results(directory.path)

@@ -9,6 +9,7 @@ import numpy as np
 
 from sciflow.planning.plan import Progress
 from sciflow.planning.rows import RowSet
+from sciflow.running.failure import INFRASTRUCTURE
 from sciflow.space.rule import Rule
 from sciflow.store.located import Locator, united
 
@@ -43,12 +44,18 @@ def look(
     locator = Locator(space, revisions, defaults)
     spans: dict[tuple[str, bool], list[Bounds]] = defaultdict(list)
     attempts: dict[int, list[Bounds]] = defaultdict(list)
+    causes: dict[str, list[Bounds]] = defaultdict(list)
     n_foreign = 0
     for frame in frames:
         header = frame.header
         bounds, n_elsewhere = locator.bounds(frame)
         n_foreign += n_elsewhere
+        cause: str = header.get("cause", "")
+        if cause in INFRASTRUCTURE:  # not the variant's fault: as if it had not been tried
+            continue
         spans[header["status"], header["generation"] == generation].append(bounds)
+        if header["status"] == "failed":
+            causes[cause or "exception"].append(bounds)
         attempts[header["attempt"]].append(bounds)
     done = united(spans["done", True])
     stale = united(spans["done", False]) - done
@@ -61,6 +68,7 @@ def look(
         stale_failed=stale_failed,
         attempts={attempt: united(rows) for attempt, rows in sorted(attempts.items())},
         n_foreign=n_foreign,
+        causes={cause: united(rows) - done for cause, rows in causes.items()},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sciflow.planning.rows import RowSet
@@ -30,6 +30,8 @@ class Progress:
         Attempt number → rows that have a record with it.
     n_foreign : int
         Recorded variants that are no longer part of the space; they stay on disk.
+    causes : Mapping of str to RowSet
+        Cause → rows that have failed so and never succeeded.
     """
 
     done: RowSet
@@ -38,6 +40,7 @@ class Progress:
     stale_failed: RowSet
     attempts: Mapping[int, RowSet]
     n_foreign: int = 0
+    causes: Mapping[str, RowSet] = field(default_factory=dict[str, RowSet])
 
     @property
     def n_failed(self) -> int:
@@ -132,12 +135,14 @@ class Request:
     only : a condition on the parameters; other variants are left as they are
     force : everything runs again
     rerun_stale : results of other code are computed again; otherwise they are kept and count as done
+    causes : of the failed variants only those that failed so run again; all of them if empty
     """
 
     retry_failed: bool = False
     only: str | None = None
     force: bool = False
     rerun_stale: bool = False
+    causes: frozenset[str] = frozenset()
 
 
 def choose(progress: Progress, request: Request, rows: RowSet) -> dict[Reason, RowSet]:
@@ -146,7 +151,15 @@ def choose(progress: Progress, request: Request, rows: RowSet) -> dict[Reason, R
         return {"forced": rows} if len(rows) else {}
     known = progress.done | progress.failed | progress.stale | progress.stale_failed
     # a failure of other code than today's is tried again: the code changed, so the reason may be gone
-    failed = progress.failed | progress.stale_failed if request.retry_failed else progress.stale_failed
+    failed = progress.stale_failed
+    if request.retry_failed:
+        again = progress.failed
+        if request.causes:
+            chosen = RowSet.empty()
+            for cause in request.causes:
+                chosen = chosen | progress.causes.get(cause, RowSet.empty())
+            again = again & chosen
+        failed = failed | again
     todo: dict[Reason, RowSet] = {
         "missing": rows - known,
         "failed": rows & failed,
