@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from sciflow.space import Space
-    from sciflow.store.segment import FrameRef
+    from sciflow.store.segment import FrameRef, Reader
 
 Bounds: TypeAlias = "tuple[ArrayLike, ArrayLike]"
 """Starts and stops of intervals of rows, in any order."""
@@ -58,11 +58,11 @@ class Locator:
         return (found.starts, found.stops), int((rows < 0).sum())
 
 
-def recorded_table(frame: FrameRef) -> Table:
-    """The parameters of a frame's variants, as they were stored."""
+def recorded_table(frame: FrameRef, reader: Reader | None = None) -> Table:
+    """The parameters of a frame's variants, as they were stored; *reader* is of the frame's file."""
     stored = [column for column in frame.header["columns"] if column["kind"] == "parameter"]
     columns: dict[str, Column] = {}
-    for name, category in frame.table([column["name"] for column in stored]).items():
+    for name, category in frame.table([column["name"] for column in stored], reader).items():
         assert isinstance(category, Category)
         columns[name] = Column(objects(category.pool), category.codes)
     parameters = tuple(Parameter(column["name"], derived=column.get("derived", False)) for column in stored)

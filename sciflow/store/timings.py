@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sciflow.planning.cost import CPU_S, PEAK_BYTES, WALL_S, CostModel, task_measure
-from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
-from sciflow.store.column import RUNTIME_S, Category
+from sciflow.store.column import RUNTIME_S
+from sciflow.store.located import recorded_table
 from sciflow.store.records import by_path
 from sciflow.store.segment import BlockReader
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sciflow.space.table import Table
     from sciflow.store.segment import FrameRef
 
     Rows = NDArray[np.int64]
@@ -75,17 +76,6 @@ def recorded_parameters(frames: Iterable[FrameRef]) -> tuple[Parameter, ...]:
                 if column["kind"] == "parameter":
                     found.setdefault(column["name"], Parameter(column["name"], derived=column.get("derived", False)))
     return tuple(found.values())
-
-
-def recorded_table(frame: FrameRef, reader: BlockReader | None = None) -> Table:
-    """The parameters of a frame's variants, as they were stored."""
-    stored = [column for column in frame.header["columns"] if column["kind"] == "parameter"]
-    columns: dict[str, Column] = {}
-    for name, category in frame.table([column["name"] for column in stored], reader).items():
-        assert isinstance(category, Category)
-        columns[name] = Column(objects(category.pool), category.codes)
-    parameters = tuple(Parameter(column["name"], derived=column.get("derived", False)) for column in stored)
-    return Table(parameters, columns, frame.n)
 
 
 def task_columns(frame: FrameRef) -> dict[str, str]:
