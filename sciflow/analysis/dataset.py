@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import xarray as xr
 
 from sciflow.analysis.variants import Variants
-from sciflow.store.assembled import STATUS_MEANINGS, ArrayOutput
+from sciflow.store.arrays import ArrayOutput
+from sciflow.store.assembled import STATUS_MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -53,6 +55,12 @@ def to_dataset(assembled: Assembled, variants: Variants | None = None) -> xr.Dat
             inner, labels = _inner_dims(output, {**coords, **variables})
             variables[name] = ((*dims, *inner), lazy_array(output, assembled.shape), dict(output.attributes))
             coords.update(labels)
+            for dim, differing in output.labels.items():
+                label = _free_name(differing.name, {*coords, *variables, *assembled.outputs, *inner})
+                along = (*dims, inner[output.dims.index(dim)])
+                coords[label] = (along, lazy_array(differing, assembled.shape), dict(differing.attributes))
+            if "comment" in output.attributes:
+                warnings.warn(f"output {name!r}: {output.attributes['comment']}", UserWarning, stacklevel=2)
         else:
             variables[name] = (dims, _text_as_text(output.values), dict(output.attributes))
     attributes = {"workflow": assembled.definition.get("name", "")}
@@ -72,7 +80,7 @@ def _inner_dims(output: ArrayOutput, taken: Mapping[str, Any]) -> tuple[tuple[st
     A dimension that another output, or a parameter, uses with other labels or another length gets the
     output's name in front, so that unrelated arrays are not aligned with each other.
     """
-    lengths = dict(zip(output.dims, output.extent(), strict=True))
+    lengths = dict(zip(output.dims, output.extent, strict=True))
     clashes = {
         dim
         for dim, length in lengths.items()
@@ -81,6 +89,12 @@ def _inner_dims(output: ArrayOutput, taken: Mapping[str, Any]) -> tuple[tuple[st
     names = {dim: f"{output.name}_{dim}" if dim in clashes else dim for dim in output.dims}
     labels = {names[dim]: ((names[dim],), np.asarray(values)) for dim, values in output.coords.items() if dim in names}
     return tuple(names.values()), labels
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_labels"
+    return name
 
 
 def _contradicts(entry: tuple[str, Any], dim: str, length: int, labels: object) -> bool:
@@ -97,40 +111,26 @@ class LazyArrays:
 
     def __init__(self, output: ArrayOutput, outer: tuple[int, ...]) -> None:
         self._output, self._outer = output, outer
-        self._inner = output.extent()
-        self.shape = (*outer, *self._inner)
+        self.shape = (*outer, *output.extent)
         self.ndim = len(self.shape)
-        ragged_numbers = output.shape is None and output.dtype.kind in "biu"
-        self.dtype: np.dtype[Any] = np.dtype(np.float64) if ragged_numbers else output.dtype
+        self.dtype = output.padded_dtype
 
     def __getitem__(self, key: tuple[int | slice | None, ...]) -> NDArray[Any]:
         """A part of the whole; dask merges what users slice into the key, numbers and new axes too."""
         parts = [part for part in key if part is not None]
         parts += [slice(None)] * (self.ndim - len(parts))
+        n_outer = len(self._outer)
         spans = [
             range(length)[part] if isinstance(part, slice) else (range(length)[part],)
-            for length, part in zip(self.shape, parts, strict=True)
+            for length, part in zip(self._outer, parts[:n_outer], strict=True)
         ]
-        n_outer = len(self._outer)
-        outer, inner = spans[:n_outer], spans[n_outer:]
-        cells = np.ravel_multi_index(np.ix_(*outer), self._outer).ravel().astype(np.int64)
-        arrays = self._output.gather(cells)
-        if self._output.shape is None:
-            arrays = self._padded(arrays)
-        part = arrays[np.ix_(range(len(cells)), *inner)].reshape(tuple(map(len, spans)))
-        # numbers take their axis away, None puts one in
-        axes = iter(parts + [slice(None)] * (len(key) - len(parts)))
-        return part[tuple(None if one is None else 0 if isinstance(next(axes), int) else slice(None) for one in key)]
-
-    def _padded(self, arrays: NDArray[Any]) -> NDArray[Any]:
-        """Arrays of differing shapes in one, NaN (or an empty text) where an array has nothing."""
-        empty: Any = np.nan if self.dtype.kind in "fcmM" else np.zeros((), dtype=self.dtype)
-        padded = np.full((len(arrays), *self._inner), empty, dtype=self.dtype)
-        for place, array in enumerate(arrays):
-            if array is not None:
-                missing_dims = len(self._inner) - array.ndim
-                padded[(place, *(0 for _ in range(missing_dims)), *map(slice, array.shape))] = array
-        return padded
+        cells = np.ravel_multi_index(np.ix_(*spans), self._outer).ravel().astype(np.int64)
+        arrays = self._output.padded(cells)
+        part = arrays.reshape(*map(len, spans), *arrays.shape[1:])
+        # numbers take their axis away, None puts one in; the outer slices are done
+        axes = iter([*(0 if isinstance(p, int) else slice(None) for p in parts[:n_outer]), *parts[n_outer:]])
+        full = (*key, *[slice(None)] * (self.ndim - sum(one is not None for one in key)))
+        return part[tuple(None if one is None else next(axes) for one in full)]
 
 
 def lazy_array(output: ArrayOutput, outer: tuple[int, ...]) -> Any:
@@ -138,7 +138,7 @@ def lazy_array(output: ArrayOutput, outer: tuple[int, ...]) -> Any:
     import dask.array as da  # noqa: PLC0415  only sweeps that record arrays pay for it
 
     arrays = LazyArrays(output, outer)
-    inner = arrays.shape[len(outer) :]
+    inner = output.extent
     cell_bytes = max(1, math.prod(inner)) * max(arrays.dtype.itemsize, _RAGGED_CELL_BYTES)
     chunks = (*_outer_chunks(outer, max(1, _CHUNK_BYTES // cell_bytes)), *inner)
     meta = np.empty((0,) * arrays.ndim, dtype=arrays.dtype)

@@ -11,12 +11,13 @@ import numpy as np
 from sciflow.canonical import from_plain
 from sciflow.errors import ResultsError, SpaceError
 from sciflow.space.spec import from_dict
-from sciflow.store.assembled import DONE, FAILED, ArrayOutput, Assembled, RecordSource, ScalarOutput
+from sciflow.store.arrays import ArrayOutput, LabelOutput, with_gaps
+from sciflow.store.assembled import DONE, FAILED, Assembled, ScalarOutput
 from sciflow.store.cells import cells_of_space, recorded_cells
 from sciflow.store.directory import frozen_defaults
-from sciflow.store.outputs import with_gaps
 from sciflow.store.records import Records
 from sciflow.store.scalars import RecordColumns
+from sciflow.store.source import RecordSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sciflow.store.assembled import Output
     from sciflow.store.cells import Cells
     from sciflow.store.directory import SweepDirectory
+    from sciflow.store.outputs import OutputPlan
     from sciflow.store.snapshot import Snapshot
 
 
@@ -47,7 +49,8 @@ def assemble(
         ``dense``: one dimension per parameter; ``flat``: one dimension ``variant``; ``auto``: dense if and
         only if the space is a product of axes.
     snapshot
-        What to assemble; by default all that is committed now.
+        What to assemble; by default all that is committed now. Where a compaction has taken away what it lists,
+        all that is committed now too.
 
     Raises
     ------
@@ -56,7 +59,11 @@ def assemble(
     FormatError
         The sweep was written by a newer release, or is damaged.
     """
-    snapshot = directory.snapshot() if snapshot is None else snapshot
+    assembled, _ = directory.read(lambda now: _assemble(directory, layout, now), snapshot)
+    return assembled
+
+
+def _assemble(directory: SweepDirectory, layout: Literal["auto", "dense", "flat"], snapshot: Snapshot) -> Assembled:
     definitions = directory.definitions()
     definition: dict[str, Any] = definitions[-1] if definitions else {}
     records = Records(snapshot.frames, definition.get("generation"))
@@ -116,9 +123,7 @@ def _reduce(
     outputs: dict[str, Output] = {}
     for name, plan in columns.plans.items():
         if plan.is_array:
-            assert plan.dtype is not None
-            dtype = plan.dtype if plan.shape is None or _all_have(records, winners, name) else with_gaps(plan.dtype)
-            outputs[name] = ArrayOutput(name, dtype, plan.shape, plan.dims, plan.coords, plan.attributes, source)
+            outputs[name] = _array_output(name, plan, source, gaps=not _all_have(records, winners, name))
         else:
             taken = columns.scalars[name].take(winners)
             outputs[name] = ScalarOutput(name, taken.reshape(shape), plan.attributes)
@@ -142,6 +147,25 @@ def _reduce(
         source=source,
         n_superseded=len(counted) - int(there.sum()),
     )
+
+
+def _array_output(name: str, plan: OutputPlan, source: RecordSource, *, gaps: bool) -> ArrayOutput:
+    assert plan.dtype is not None
+    dtype = with_gaps(plan.dtype) if gaps and plan.shape is not None else plan.dtype
+    labels = {
+        one.dim: LabelOutput(
+            name=f"{name}_{one.dim}",
+            dtype=with_gaps(one.dtype) if gaps or one.length is None else one.dtype,
+            shape=None if one.length is None else (one.length,),
+            dims=(one.dim,),
+            coords={},
+            attributes={"long_name": f"labels along {one.dim} of {name}"},
+            source=source,
+            of=name,
+        )
+        for one in plan.labels
+    }
+    return ArrayOutput(name, dtype, plan.shape, plan.dims, plan.coords, plan.attributes, source, labels)
 
 
 def _all_have(records: Records, winners: NDArray[np.int64], name: str) -> bool:

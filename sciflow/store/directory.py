@@ -8,19 +8,22 @@ import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 from sciflow.canonical import content_digest, from_plain
-from sciflow.errors import FormatError, SweepMismatchError
+from sciflow.errors import FormatError, StoreError, SweepMismatchError
 from sciflow.store.atomic import is_temporary, numbered, publish, sync_directory, write_error
 from sciflow.store.frame import newer_format
-from sciflow.store.segment import SegmentWriter
+from sciflow.store.segment import SegmentWriter, is_gone
 from sciflow.store.snapshot import SESSION_SUFFIX, Snapshot, take_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+T = TypeVar("T")
 
 DIRECTORY_FORMAT: Final = 1
+_MOST_READINGS = 20
 _SUBDIRECTORIES = ("definition", "environment", "sessions", "segments")
 
 
@@ -196,6 +199,27 @@ class SweepDirectory:
             A newer release wrote to the sweep.
         """
         return take_snapshot(self.path, earlier)
+
+    def read(self, function: Callable[[Snapshot], T], snapshot: Snapshot | None = None) -> tuple[T, Snapshot]:
+        """What *function* makes of a snapshot, and that snapshot.
+
+        By default of what is committed now. When a compaction takes away what it was reading, the function is
+        called again with a newer snapshot.
+
+        Raises
+        ------
+        StoreError
+            The sweep changes faster than it can be read.
+        """
+        for _ in range(_MOST_READINGS):
+            snapshot = self.snapshot() if snapshot is None else snapshot
+            try:
+                return function(snapshot), snapshot
+            except OSError as error:
+                if not is_gone(error):
+                    raise
+            snapshot = self.snapshot(snapshot)
+        raise StoreError(f"{self.path} changes faster than it can be read; try again")
 
     def segment_writer(self, session: int) -> SegmentWriter:
         """A writer for this process, working for *session*."""

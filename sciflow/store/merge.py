@@ -49,7 +49,7 @@ def plan_merges(
     groups: dict[Hashable, list[FrameRef]] = {}
     signatures: dict[int, Hashable] = {}
     for frame in frames:
-        groups.setdefault((_facts_key(frame), _columns_key(frame, signatures)), []).append(frame)
+        groups.setdefault((facts_key(frame), _columns_key(frame, signatures)), []).append(frame)
     planned: list[tuple[FrameRef, ...]] = []
     for members in groups.values():
         if first_row is not None:
@@ -58,7 +58,8 @@ def plan_merges(
     return planned
 
 
-def _facts_key(frame: FrameRef) -> Hashable:
+def facts_key(frame: FrameRef) -> Hashable:
+    """What is never different within a frame: its session, and the facts that every reader looks for."""
     header = frame.header
     # a column can hold single values only
     others = [key for key, value in header.items() if isinstance(value, list | dict) and key not in _OF_THE_FRAME]
@@ -255,7 +256,7 @@ def holds(merged: Loaded, members: Sequence[Loaded]) -> bool:
     """Whether a merged frame, as it was read back, says of each variant all that its own frame says."""
     if merged.n != sum(member.n for member in members):
         return False
-    if any(_facts_key(merged.frame) != _facts_key(member.frame) for member in members):
+    if any(facts_key(merged.frame) != facts_key(member.frame) for member in members):
         return False
     names = dict.fromkeys(name for member in members for name in member.columns)
     return all(_is_same(name, merged, members) for name in names)

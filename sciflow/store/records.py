@@ -42,7 +42,8 @@ class Records:
     """
 
     def __init__(self, frames: Iterable[FrameRef], generation: str | None = None) -> None:
-        self._generation = generation
+        self.generation = generation
+        self._rows: NDArray[np.int64] | None = None
         self.frames: Sequence[FrameRef] = sorted(frames, key=partial(_precedence, generation))
         self.first: NDArray[np.int64] = np.zeros(len(self.frames) + 1, dtype=np.int64)
         np.cumsum([frame.n for frame in self.frames], out=self.first[1:])
@@ -72,6 +73,11 @@ class Records:
 
     def rows(self) -> NDArray[np.int64]:
         """The position of each record in the space of its own definition revision."""
+        if self._rows is None:
+            self._rows = self._read_rows()
+        return self._rows.copy()
+
+    def _read_rows(self) -> NDArray[np.int64]:
         starts = np.array([frame.header.get("rows", (0,))[0] for frame in self.frames], dtype=np.int64)
         rows = np.arange(len(self), dtype=np.int64) + np.repeat(starts - self.first[:-1], np.diff(self.first))
         for _, where, table in self.tables(lambda frame: () if "rows" in frame.header else (ROW,)):
@@ -86,7 +92,7 @@ class Records:
         if not any(MERGED in frame.header for frame in self.frames):
             return records
         sizes = np.diff(self.first)
-        weights = [_precedence(self._generation, frame)[:_BEFORE_TIME] for frame in self.frames]
+        weights = [_precedence(self.generation, frame)[:_BEFORE_TIME] for frame in self.frames]
         ranks = {weight: rank for rank, weight in enumerate(dict.fromkeys(weights))}
         rank = np.repeat([ranks[weight] for weight in weights], sizes)
         time = np.repeat([frame.header.get("t0", 0.0) for frame in self.frames], sizes)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from sciflow.store.arrays import ArrayOutput
 from sciflow.store.assemble import assemble
-from sciflow.store.assembled import STATUS_MEANINGS, ArrayOutput, missing_value
+from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.atomic import sync_directory, write_error
 from sciflow.store.commits import RESULTS_NAME, Commits, write_state
 from sciflow.store.netcdf import Blocks, NetcdfFile
-from sciflow.store.outputs import with_gaps
 from sciflow.store.process import ProcessName, is_tag_of_the_dead
 
 if TYPE_CHECKING:
@@ -60,10 +60,9 @@ def write_results(
     """
     path = directory.path / RESULTS_NAME
     remove_leftovers(directory)
-    snapshot = directory.snapshot()
-    assembled = assemble(directory, layout, snapshot)
+    assembled = assemble(directory, layout)
     temporary = directory.path / f".{RESULTS_NAME}.{ProcessName.of_this_process().tag}.tmp"
-    commits = Commits.of(directory, snapshot)
+    commits = Commits.of(directory, assembled.snapshot)
     try:
         with NetcdfFile(temporary) as file:
             left_out = _Writer(file, assembled).write(all_arrays=all_arrays)
@@ -136,19 +135,19 @@ class _Writer:
         for coordinate in self._assembled.coords.values():
             self._write_coordinate(coordinate)
         self._write_facts()
-        arrays: list[tuple[ArrayOutput, tuple[int, ...]]] = []
+        arrays: list[ArrayOutput] = []
         for output in self._assembled.outputs.values():
             if isinstance(output, ArrayOutput):
-                arrays.append((output, output.extent()))
+                arrays.append(output)
             else:
                 self._put(output.name, output.values, output.attributes)
-        n_bytes = sum(self._assembled.n_cells * math.prod(extent) * output.dtype.itemsize for output, extent in arrays)
+        n_bytes = sum(self._assembled.n_cells * math.prod(one.extent) * one.dtype.itemsize for one in arrays)
         left_out: list[str] = []
-        for output, extent in arrays:
+        for output in arrays:
             if output.dtype == object or (n_bytes > MOST_ARRAY_BYTES and not all_arrays):
                 left_out.append(output.name)
             else:
-                self._write_array(output, extent)
+                self._write_output(output)
         return left_out
 
     def _write_coordinate(self, coordinate: Coordinate) -> None:
@@ -179,28 +178,43 @@ class _Writer:
             failure = np.minimum(failure, len(messages))
         self._put("failure", failure, {"long_name": "0, or the number of the message", "messages": messages})
 
-    def _write_array(self, output: ArrayOutput, extent: tuple[int, ...]) -> None:
-        dims = (*self._assembled.dims, *self._inner_dims(output, extent))
-        name, attributes = self._names[output.name], self._attributes(output.name, output.attributes)
-        if output.shape is not None:
+    def _write_output(self, output: ArrayOutput) -> None:
+        name, inner = self._names[output.name], self._inner_dims(output)
+        labels = {dim: self._label_name(name, dim) for dim in output.labels}
+        attributes = self._attributes(output.name, output.attributes)
+        if labels:
+            known = attributes.get("coordinates", "").split()
+            attributes["coordinates"] = " ".join([*known, *labels.values()])
+        self._write_array(name, output, inner, attributes)
+        for dim, values in output.labels.items():
+            self._write_array(labels[dim], values, [inner[output.dims.index(dim)]], dict(values.attributes))
+        if output.shape is None:
+            cells = np.arange(self._assembled.n_cells)
+            sizes = output.sizes(cells).reshape(*self._assembled.shape, len(inner))
+            about = {"long_name": f"the shape of each {output.name}, -1 where there is none", **self._common}
+            rank = f"{name}_rank"
+            self._file.dimension(rank, len(inner))
+            self._file.variable(f"{name}_size", (*self._assembled.dims, rank), sizes, about)
 
-            def gather(start: int, stop: int) -> NDArray[Any]:
-                return output.gather(np.arange(start, stop))
+    def _write_array(self, name: str, output: ArrayOutput, inner: list[str], attributes: Mapping[str, Any]) -> None:
+        def read(start: int, stop: int) -> NDArray[Any]:
+            return output.padded(np.arange(start, stop))
 
-            self._file.streamed(name, dims, Blocks(output.dtype, extent, gather), attributes)
-            return
-        padding = _Padding(output, extent, self._assembled.n_cells)
-        self._file.streamed(name, dims, Blocks(padding.dtype, extent, padding.read), attributes)
-        sizes = padding.sizes.reshape(*self._assembled.shape, len(extent))
-        about = {"long_name": f"the shape of each {output.name}, -1 where there is none", **self._common}
-        rank = f"{name}_rank"
-        self._file.dimension(rank, len(extent))
-        self._file.variable(f"{name}_size", (*self._assembled.dims, rank), sizes, about)
+        blocks = Blocks(output.padded_dtype, output.extent, read)
+        self._file.streamed(name, (*self._assembled.dims, *inner), blocks, attributes)
 
-    def _inner_dims(self, output: ArrayOutput, extent: tuple[int, ...]) -> list[str]:
+    def _label_name(self, name: str, dim: str) -> str:
+        """A name for the labels along *dim* that no variable or dimension has."""
+        label = _file_name(f"{name}_{dim}")
+        while label in self._taken or self._file.length(label) is not None:
+            label += "_labels"
+        self._taken.add(label)
+        return label
+
+    def _inner_dims(self, output: ArrayOutput) -> list[str]:
         """The names of the output's own dimensions; other ones where a name already means something else."""
         dims: list[str] = []
-        for dim, length in zip(output.dims, extent, strict=True):
+        for dim, length in zip(output.dims, output.extent, strict=True):
             values = output.coords.get(dim)
             name = _file_name(dim)
             while (
@@ -225,24 +239,6 @@ class _Writer:
     def _attributes(self, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
         original = {"long_name": name} if name != self._names.get(name, name) else {}
         return {**original, **attributes, **self._common}
-
-
-class _Padding:
-    """Arrays of different shapes in one that holds them all, filled up with NaN; *sizes* says how large each is."""
-
-    def __init__(self, output: ArrayOutput, extent: tuple[int, ...], n_cells: int) -> None:
-        self._output, self._extent = output, extent
-        self.dtype = with_gaps(output.dtype)
-        self.sizes = np.full((n_cells, len(extent)), -1, dtype=np.int32)
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        padded = np.full((stop - start, *self._extent), missing_value(self.dtype), dtype=self.dtype)
-        for place, array in enumerate(self._output.gather(np.arange(start, stop))):
-            if array is not None:
-                shape = (*(1 for _ in range(len(self._extent) - array.ndim)), *array.shape)
-                padded[(place, *map(slice, shape))] = array.reshape(shape)
-                self.sizes[start + place] = shape
-        return padded
 
 
 def _file_name(name: str) -> str:

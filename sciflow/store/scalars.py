@@ -8,9 +8,9 @@ import numpy as np
 
 from sciflow.space.table import Column, Table
 from sciflow.space.variant import Parameter
-from sciflow.store.assembled import missing_value
+from sciflow.store.arrays import missing_value, with_gaps
 from sciflow.store.column import FAILURE, ID, ID_BYTES, RUNTIME_S, Category
-from sciflow.store.outputs import plan_outputs, with_gaps
+from sciflow.store.outputs import plan_outputs
 from sciflow.store.records import PoolBuilder, Records
 
 if TYPE_CHECKING:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
+import numpy as np
+
 from sciflow.errors import FormatError
 from sciflow.store.atomic import Bytes, sync_data, sync_directory, write_error
 from sciflow.store.column import FACT, Category, decode
@@ -27,6 +29,8 @@ from sciflow.store.process import boot_digest, is_running
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from sciflow.store.frame import Frame
 
@@ -237,8 +241,28 @@ class BlockReader:
         self._start, self._block = offset, self._fetch(offset, self._block_bytes)
         return self._block[:n_bytes]
 
+    def read_into(self, offset: int, target: NDArray[Any]) -> None:
+        """Fill a contiguous array with what stands from *offset* on.
+
+        Raises
+        ------
+        FormatError
+            The file is too short.
+        """
+        rest = bytes_of(target)
+        while rest.nbytes:
+            got = os.preadv(self._descriptor, [rest], offset)
+            if not got:
+                raise FormatError(f"{self.path} was cut short while it was read; restore it from a copy")
+            rest, offset = rest[got:], offset + got
+
     def _fetch(self, offset: int, n_bytes: int) -> memoryview:
         return read_at(self._descriptor, offset, max(0, min(n_bytes, self.n_bytes - offset)))
+
+
+def bytes_of(array: NDArray[Any]) -> memoryview:
+    """The bytes of a contiguous array."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def read_at(descriptor: int, offset: int, n_bytes: int) -> memoryview:
@@ -307,6 +331,24 @@ class FrameRef:
         values = self.table([name], reader)[name]
         return values.values() if isinstance(values, Category) else values.tolist()
 
+    def place_of(self, name: str) -> tuple[dict[str, Any], list[int], int]:
+        """The description, buffer sizes and offset in the file of a column that the frame has."""
+        return next(place for place in self.layout() if place[0]["name"] == name)
+
+    def read_into(self, name: str, target: NDArray[Any], reader: BlockReader) -> None:
+        """Read a ``fixed`` column into an array of its dtype and shape, and check it.
+
+        Raises
+        ------
+        FormatError
+            The bytes of the column changed on the disk.
+        """
+        _, _, offset = self.place_of(name)
+        reader.read_into(offset, target)
+        long = self.header.get("long", {})
+        if name in long and zlib.crc32(bytes_of(target)) != long[name]:
+            raise self._damage(name)
+
     def raw(self, reader: Reader) -> Iterator[tuple[dict[str, Any], list[memoryview]]]:
         """Each column's description and raw buffers, checked."""
         for column, sizes, offset in self.layout():
@@ -314,7 +356,7 @@ class FrameRef:
 
     def buffers(self, name: str, reader: Reader) -> list[memoryview]:
         """The raw buffers of a column that the frame has, checked."""
-        sizes, offset = next((sizes, offset) for column, sizes, offset in self.layout() if column["name"] == name)
+        _, sizes, offset = self.place_of(name)
         return self._buffers(name, sizes, offset, reader)
 
     def layout(self) -> Iterator[tuple[dict[str, Any], list[int], int]]:
@@ -341,14 +383,17 @@ class FrameRef:
         data = reader.read(offset, sum(sizes))
         long = self.header.get("long")
         if len(data) < sum(sizes) or (long and name in long and zlib.crc32(data) != long[name]):
-            raise FormatError(
-                f"{self.path}: column {name!r} of the frame at byte {self.offset} is damaged; "
-                "restore the file from a copy, or run those variants again"
-            )
+            raise self._damage(name)
         if len(sizes) == 1:
             return [data]
         ends = list(accumulate(sizes, initial=0))
         return [data[a:b] for a, b in pairwise(ends)]
+
+    def _damage(self, name: str) -> FormatError:
+        return FormatError(
+            f"{self.path}: column {name!r} of the frame at byte {self.offset} is damaged; "
+            "restore the file from a copy, or run those variants again"
+        )
 
 
 @dataclass(frozen=True, slots=True)

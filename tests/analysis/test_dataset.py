@@ -147,11 +147,8 @@ def test_inner_dimensions_of_one_name_and_other_labels_are_kept_apart() -> None:
     class Output:
         name: str
         dims: tuple[str, ...]
-        shape: tuple[int, ...]
+        extent: tuple[int, ...]
         coords: dict
-
-        def extent(self):
-            return self.shape
 
     taken = {
         "a": (("variant",), np.zeros(3), {}),

@@ -382,7 +382,7 @@ def test_arrays_of_different_shapes_come_as_objects(sweep):
     found = y.gather(np.arange(5))
 
     assert y.shape is None
-    assert y.extent() == (2, 3)
+    assert y.extent == (2, 3)
     assert [a.tolist() for a in found[:4]] == [[0, 1, 2], [[0, 1, 2], [3, 4, 5]], [0, 1], 7]
     assert found[4] is None
 

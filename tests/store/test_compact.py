@@ -145,7 +145,7 @@ def told(sweep):
     for name, output in found.outputs.items():
         if hasattr(output, "gather"):
             arrays = output.gather(np.arange(found.n_cells))
-            everything[name] = [repr(array) for array in arrays], output.extent(), output.dims
+            everything[name] = [repr(array) for array in arrays], output.extent, output.dims
         else:
             everything[name] = [repr(value) for value in output.values.tolist()], str(output.values.dtype)
     return everything
