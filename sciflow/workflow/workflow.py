@@ -140,7 +140,8 @@ class ExperimentalWorkflow:
     ) -> None:
         """Add one step.
 
-        The first arguments say what it computes, those from *retry* on what happens when it does not work out.
+        The arguments up to *deterministic* say what it computes, those from *retry* on whether it runs and what
+        happens when it fails; most tasks need none of these.
 
         Parameters
         ----------
@@ -183,6 +184,12 @@ class ExperimentalWorkflow:
         over : iterable of str
             Make it a reduction: it runs once for all values of these parameters, such as ``"replicate"``, and
             takes what its dependencies returned for each of them.
+
+        Raises
+        ------
+        WorkflowError
+            For a name that is taken, and for what one argument alone shows to be wrong; as `OutputError` for
+            names of outputs. What concerns several tasks is found by `validate`.
         """
         task = make_task(
             name,
