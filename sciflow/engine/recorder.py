@@ -16,6 +16,7 @@ from sciflow.running.run import Outcome, Ran
 from sciflow.space.variant import RESERVED_NAMES
 from sciflow.store import column
 from sciflow.store.frame import Frame
+from sciflow.store.labels import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -178,7 +179,7 @@ class Recorder:
         for name, value in results[0].items():
             values = [result[name] for result in results]
             if _is_labelled(value):
-                encoded[name] = column.outputs([v.values for v in values], **_labels(value), **self._unit(name))
+                encoded |= labelled(name, values, **(_units_of(value) | self._unit(name)))
             else:
                 encoded[name] = column.outputs(values, **self._unit(name))
         return encoded
@@ -265,18 +266,9 @@ def _is_dataset(value: Any) -> bool:
     return type(value).__name__ == "Dataset" and type(value).__module__.startswith("xarray")
 
 
-def _labels(value: Any) -> dict[str, Any]:
-    """Dims, and the coordinates along them, of an xarray.DataArray, as attributes of the column."""
-    dims = [str(dim) for dim in value.dims]
-    coords = {
-        str(dim): np.asarray(value.coords[dim].values)
-        .astype(str if value.coords[dim].dtype.kind in "OmM" else value.coords[dim].dtype)
-        .tolist()
-        for dim in value.dims
-        if dim in value.coords
-    }
-    units = {"units": str(value.attrs["units"])} if "units" in value.attrs else {}
-    return {"dims": dims, "coords": coords, **units}
+def _units_of(value: Any) -> dict[str, Any]:
+    """The units that an xarray.DataArray names itself."""
+    return {"units": str(value.attrs["units"])} if "units" in value.attrs else {}
 
 
 def _signature(outcome: Mapping[str, Any] | Failure) -> Any:
@@ -294,7 +286,7 @@ def _kind(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return "float"
     if _is_labelled(value):
-        return ("labelled", json.dumps(_labels(value)), value.dtype.str)
+        return ("labelled", tuple(map(str, value.dims)), str(value.attrs.get("units")), value.dtype.str)
     if isinstance(value, np.ndarray):
         return ("array", value.dtype.str)
     return type(value).__name__
