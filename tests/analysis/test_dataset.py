@@ -10,10 +10,17 @@ import pytest
 import xarray as xr
 
 from sciflow.analysis.dataset import _inner_dims
+from sciflow.analysis.results import open_results
 from sciflow.errors import ResultsError
 from sciflow.running.failure import Failure
 from sciflow.space import Axis, Grid, Points, Zip
+from sciflow.store import column
+from sciflow.store import labels as store_labels
+from sciflow.store.directory import SweepDirectory
+from sciflow.store.frame import Frame
+from sciflow.store.results_file import write_results
 from sciflow.testing.sweeps import train
+from sciflow.workflow.workflow import ExperimentalWorkflow
 
 
 def test_a_product_of_axes_has_one_dimension_per_parameter(results) -> None:
@@ -162,6 +169,111 @@ def test_inner_dimensions_of_one_name_and_other_labels_are_kept_apart() -> None:
     assert names == ("other_time",)
     assert labels["other_time"][1].tolist() == [5, 6, 7, 8, 9]
     assert _inner_dims(Output("odd", ("a",), (3,), {}), taken)[0] == ("odd_a",)
+
+
+# ---------------------------------------------------------------------------------- labelled outputs that differ
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Commit one labelled array per variant, each in a frame of its own or all in one, and open the results."""
+
+    def record(arrays, *, together):
+        workflow = ExperimentalWorkflow("labelled")
+        workflow.add_task("f", lambda n: {})
+        workflow.add_parameter_space({"n": list(range(len(arrays)))})
+        definition = workflow.validate()
+        sweep = SweepDirectory.create_or_open(tmp_path / f"labelled-{together}", "labelled", seed=0)
+        sweep.add_definition(definition.to_dict())
+        groups = [range(len(arrays))] if together else [range(k, k + 1) for k in range(len(arrays))]
+        with sweep.segment_writer(1) as writer:
+            for rows in groups:
+                table = definition.space.take(np.array(rows))
+                facts = column.variant_facts(table.id_bytes(), np.zeros(len(rows)), np.zeros(len(rows)))
+                header = {"revision": 1, "status": "done", "rows": [rows.start, rows.stop], "session": 1}
+                outputs = store_labels.labelled("curve", [arrays[k] for k in rows])
+                writer.commit([Frame(header, {**facts, **outputs})])
+        return open_results(sweep.path)
+
+    return record
+
+
+TOGETHER = pytest.mark.parametrize("together", [True, False])
+
+
+def curve(values, **labels):
+    return xr.DataArray(np.array(values), dims=list(labels), coords={k: v for k, v in labels.items() if v is not None})
+
+
+@TOGETHER
+def test_labels_that_differ_between_variants_are_kept_for_each(labelled, together) -> None:
+    results = labelled([curve([1.0, 2.0], time=[0.0, 0.5]), curve([3.0, 4.0], time=[0.0, 0.25])], together=together)
+    dataset = results.dataset
+
+    assert "time" not in dataset.coords
+    assert isinstance(dataset.curve_time.data, da.Array)
+    assert dataset.curve_time.dims == ("n", "time")
+    assert dataset.curve_time.values.tolist() == [[0.0, 0.5], [0.0, 0.25]]
+    one = dataset.curve.sel(n=1).compute()
+    assert one.where(one.curve_time == 0.25, drop=True).values.tolist() == [4.0]
+    in_file = opened_file(results)
+    assert in_file.curve_time.values.tolist() == [[0.0, 0.5], [0.0, 0.25]]
+    assert "curve_time" in in_file.coords
+
+
+@TOGETHER
+def test_labels_that_are_equal_label_the_dimension(labelled, together) -> None:
+    dataset = labelled([curve([1.0, 2.0], time=[0.0, 0.5])] * 2, together=together).dataset
+
+    assert dataset.time.values.tolist() == [0.0, 0.5]
+    assert not any(name.startswith("curve_") for name in dataset.coords)
+
+
+@TOGETHER
+def test_labels_of_arrays_of_different_lengths_are_filled_up_like_these(labelled, together) -> None:
+    results = labelled(
+        [curve([1, 2], time=["a", "b"]), curve([3], time=["c"]), curve([5], time=None)], together=together
+    )
+    dataset = results.dataset
+
+    assert dataset.curve_time.values.tolist() == [["a", "b"], ["c", ""], ["", ""]]
+    assert np.array_equal(dataset.curve.values, [[1, 2], [3, np.nan], [5, np.nan]], equal_nan=True)
+    assert [list(map(str, row)) for row in opened_file(results).curve_time.values] == [["a", "b"], ["c", ""], ["", ""]]
+
+
+def test_dims_in_another_order_are_turned_round_and_labels_go_along(labelled) -> None:
+    first = curve([[1, 2, 3], [4, 5, 6]], x=[10, 20], t=[0.0, 0.5, 1.0])
+    results = labelled([first, first.T, first.isel(x=0, drop=True)], together=False)
+    dataset = results.dataset
+
+    assert dataset.curve.dims == ("n", "x", "t")
+    assert dataset.curve.values[0].tolist() == dataset.curve.values[1].tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert np.array_equal(dataset.curve.values[2], [[1, 2, 3], [np.nan] * 3], equal_nan=True)
+    assert dataset.t.values.tolist() == [0.0, 0.5, 1.0]
+    assert np.array_equal(opened_file(results).curve.values, dataset.curve.values, equal_nan=True)
+
+
+def test_square_arrays_with_their_dims_in_another_order_are_not_mixed_up(labelled) -> None:
+    first = curve([[1.0, 2.0], [3.0, 4.0]], x=None, t=None)
+    dataset = labelled([first, first.T], together=False).dataset
+
+    assert dataset.curve.values[0].tolist() == dataset.curve.values[1].tolist()
+
+
+def test_dims_that_do_not_fit_together_are_told_and_not_guessed(labelled) -> None:
+    results = labelled([curve([1, 2], x=[1, 2]), curve([3, 4], t=[0.0, 0.5])], together=False)
+
+    with pytest.warns(UserWarning, match=r"'curve'.*\(x\) or \(t\).*by position"):
+        dataset = results.dataset
+    assert dataset.curve.dims == ("n", "curve_dim_0")
+    assert dataset.curve.values.tolist() == [[1, 2], [3, 4]]
+    assert {"x", "t"}.isdisjoint(dataset.coords)
+
+
+def opened_file(results):
+    write_results(SweepDirectory.open(results.directory))
+    with xr.open_dataset(results.results_file, engine="h5netcdf") as dataset:
+        return dataset.load()
 
 
 def test_moments_that_some_variants_lack_are_nat(recorded) -> None:
