@@ -14,6 +14,7 @@ from sciflow.analysis.export import export_results
 from sciflow.analysis.failures import group_failures
 from sciflow.analysis.lookup import metric_of
 from sciflow.analysis.optimum import REPLICATE, find_best
+from sciflow.analysis.reductions import with_reductions
 from sciflow.analysis.variants import Variants
 from sciflow.errors import ResultsError, WorkflowError
 from sciflow.figures.spec import Figure as FigureSpec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+    from sciflow.analysis.performance import Performance
     from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled
     from sciflow.store.snapshot import Snapshot
@@ -101,7 +103,7 @@ class Results:
         ``status`` says what became of each variant (``done``, ``failed``, ``missing``). Outputs that are
         arrays are read when they are computed.
         """
-        return to_dataset(self._assembled, self._variants)
+        return with_reductions(to_dataset(self._assembled, self._variants), self.directory)
 
     def to_dataset(self, layout: Literal["dense", "flat"]) -> xr.Dataset:
         """The dataset in one of its forms: a dimension per parameter, or one dimension ``variant``.
@@ -115,7 +117,7 @@ class Results:
             raise ResultsError(f"layout {layout!r} is unknown; it is 'dense' or 'flat'")
         if layout == self._assembled.layout:
             return self.dataset
-        return to_dataset(assemble(self._directory, layout, self._snapshot))
+        return with_reductions(to_dataset(assemble(self._directory, layout, self._snapshot)), self.directory)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per variant: parameters, status, and the outputs that are one value each; ids are the index."""
@@ -154,6 +156,12 @@ class Results:
         that is done.
         """
         return group_failures(self._variants, self._assembled.messages)
+
+    def performance(self) -> Performance:
+        """Where the time went: per task, what it depends on, how busy workers were, and what would help."""
+        from sciflow.analysis.performance import measure_performance  # noqa: PLC0415  seldom asked for
+
+        return measure_performance(self._directory, self._assembled)
 
     # ------------------------------------------------------------------------------------------------------ variants
 
