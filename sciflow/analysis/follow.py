@@ -1,0 +1,297 @@
+"""Follow a sweep from its directory alone: no Dask, no user code, no lock; each look reads only what is new."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import socket
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciflow.analysis.status import KEPT_EVENTS, DriverStatus, Status, TimeLeft, WorkerStatus
+from sciflow.analysis.tally import Tally
+from sciflow.planning.pace import recent_pace
+from sciflow.running.live import read_notes
+from sciflow.store.directory import SweepDirectory
+from sciflow.store.eventlog import EventLog
+from sciflow.store.process import is_running
+from sciflow.store.sessions import SessionWatch, cancel_requested
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sciflow.events import Event
+    from sciflow.planning.pace import Pace
+    from sciflow.running.live import Note
+    from sciflow.space import Variant
+    from sciflow.store.sessions import SessionFacts
+    from sciflow.store.snapshot import Snapshot
+
+_MOST_REASONS = 20
+_MOST_WORKERS = 200
+_MOST_EVENTS = 12
+_RECENT_STEPS = 2000
+
+
+def read_status(path: Path | str) -> Status:
+    """The status of the sweep in the directory *path* now.
+
+    Raises
+    ------
+    FormatError
+        There is no sweep, or a newer release wrote it.
+    """
+    return Follower(path).look()
+
+
+class Follower:
+    """Looks at a sweep again and again.
+
+    Parameters
+    ----------
+    path
+        The sweep directory.
+    clock
+        Gives Unix seconds.
+
+    Raises
+    ------
+    FormatError
+        There is no sweep, or a newer release wrote it.
+    """
+
+    def __init__(self, path: Path | str, clock: Callable[[], float] = time.time) -> None:
+        self.directory = SweepDirectory.open(path)
+        self._path, self._clock = Path(path), clock
+        self._sessions = SessionWatch(self.directory)
+        self._snapshot: Snapshot | None = None
+        self._tally: Tally | None = None
+        self._revision = 0
+        self._said: _Said | None = None
+
+    def look(self) -> Status:
+        """The status now."""
+        session = self._sessions.look()
+        self._look_at_records()
+        said = self._listen(session)
+        now = self._clock()
+        driver = self._driver(session)
+        alive = driver is not None and driver.life == "alive"
+        tally = self._tally
+        counts = dict.fromkeys(("n_variants", "n_done", "n_failed", "n_stale"), 0)
+        if tally is not None:
+            counts = {
+                "n_variants": tally.n_variants,
+                "n_done": tally.n_done,
+                "n_failed": tally.n_failed,
+                "n_stale": len(tally.stale),
+            }
+        n_missing = max(0, counts["n_variants"] - counts["n_done"] - counts["n_failed"] - counts["n_stale"])
+        failures, n_reasons = ([], 0) if tally is None else tally.failures(_MOST_REASONS)
+        notes = self._notes(session) if driver is not None and driver.life in {"alive", "silent"} else []
+        waiting = said.waiting if said is not None and alive else ""
+        n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
+        pace = None if said is None or not alive or waiting else said.pace(now)
+        left = None if pace is None or n_left is None else TimeLeft(*pace.left_s(n_left))
+        return Status(
+            workflow=self.directory.workflow,
+            path=str(self._path),
+            time=now,
+            **counts,
+            n_missing=n_missing,
+            n_running=sum(note.is_running for note in notes),
+            n_left=n_left,
+            rate=None if pace is None else pace.usual,
+            left=left,
+            why_unknown="" if left is not None or not alive else _why_unknown(n_left, waiting),
+            utilisation=_utilisation(session, said, notes, now, alive=alive),
+            driver=driver,
+            waiting=waiting,
+            n_workers=len(notes),
+            workers=self._workers(notes, now),
+            n_reasons=n_reasons,
+            failures=tuple(failures),
+            events=() if said is None else tuple(said.newest),
+            problems=() if self._snapshot is None else self._snapshot.problems,
+        )
+
+    # ------------------------------------------------------------------------------------------------------- records
+
+    def _look_at_records(self) -> None:
+        self._snapshot = self.directory.snapshot(self._snapshot)
+        revision = self.directory.newest_revision()
+        if revision and revision != self._revision:
+            self._tally, self._revision = Tally(self.directory.definitions()), revision
+        if self._tally is not None:
+            self._tally.add(self._snapshot)
+
+    # -------------------------------------------------------------------------------------------- driver and workers
+
+    def _driver(self, session: SessionFacts | None) -> DriverStatus | None:
+        if session is None:
+            return None
+        facts = session.facts
+        return DriverStatus(
+            session=session.number,
+            host=str(facts.get("host", "")),
+            pid=int(facts.get("pid", 0)),
+            since=_unix(facts.get("since")) or 0.0,
+            life=session.life,
+            ended=_unix(facts.get("ended")),
+            cancel_requested=cancel_requested(self.directory, session.number),
+        )
+
+    def _notes(self, session: SessionFacts | None) -> list[Note]:
+        """What the living workers of the session say."""
+        here = socket.gethostname()
+        return [
+            note
+            for note in read_notes(self.directory.path / "live")
+            if session is not None
+            and note.session == session.number
+            and not (note.host == here and not is_running(note.pid))
+        ]
+
+    def _workers(self, notes: Sequence[Note], now: float) -> tuple[WorkerStatus, ...]:
+        shown = sorted(notes, key=lambda note: (note.started if note.is_running else math.inf, note.host, note.pid))
+        shown = shown[:_MOST_WORKERS]
+        variants = self._variants([note.row for note in shown if note.is_running])
+        return tuple(self._worker(note, variants.get(note.row), now) for note in shown)
+
+    def _worker(self, note: Note, variant: Variant | None, now: float) -> WorkerStatus:
+        if not note.is_running:
+            return WorkerStatus(note.host, note.pid, note.n_finished, note.rss_bytes)
+        tasks: Sequence[Mapping[str, Any]] = () if self._tally is None else self._tally.definition.get("tasks", ())
+        return WorkerStatus(
+            note.host,
+            note.pid,
+            note.n_finished,
+            note.rss_bytes,
+            task=tasks[note.step]["name"] if 0 <= note.step < len(tasks) else "",
+            variant="" if variant is None else variant.id,
+            parameters=None if variant is None else dict(variant),
+            running_s=max(0.0, now - note.started),
+            progress=None if math.isnan(note.progress) else min(max(note.progress, 0.0), 1.0),
+        )
+
+    def _variants(self, rows: list[int]) -> dict[int, Variant]:
+        """The variants at these rows of the newest definition, where its space can be rebuilt."""
+        space = None if self._tally is None else self._tally.space
+        if space is None:
+            return {}
+        known = [row for row in dict.fromkeys(rows) if 0 <= row < space.n_variants]
+        return dict(zip(known, space.take(np.array(known)).variants(), strict=True)) if known else {}
+
+    # -------------------------------------------------------------------------------------------------------- events
+
+    def _listen(self, session: SessionFacts | None) -> _Said | None:
+        if session is None:
+            return None
+        if self._said is None or self._said.session != session.number:
+            self._said = _Said(self.directory.path, session.number)
+        self._said.listen()
+        return self._said
+
+
+class _Said:
+    """What the event log of one session has said so far."""
+
+    def __init__(self, sweep: Path, session: int) -> None:
+        self.session = session
+        self._log = EventLog(sweep, session)
+        self.newest: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self.todo: int | None = None
+        self.slots: int | None = None
+        self.started: float | None = None
+        self.waiting = ""
+        self.busy_s = 0.0
+        self._n_settled = 0
+        self._steps: deque[tuple[float, float, int]] = deque(maxlen=_RECENT_STEPS)
+        self._pauses: list[tuple[float, float]] = []  # the last one may have no end yet
+
+    @property
+    def n_left(self) -> int:
+        """Variants that the session still has to run, as far as it has told."""
+        return max(0, (self.todo or 0) - self._n_settled)
+
+    def listen(self) -> None:
+        """Take in what was said since the last call."""
+        for event in self._log.read():
+            if event.name in KEPT_EVENTS:
+                self.newest.append(event)
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        facts = event.facts
+        match event.name:
+            case "sweep.started":
+                self.todo, self.slots, self.started = facts.get("todo"), facts.get("slots"), event.time
+            case "batch.committed" | "shared.computed" | "worker.lost":
+                self._count(event)
+            case "window.closed":
+                self.waiting = str(facts.get("explanation") or "the window is closed")
+                self._pauses.append((event.time, math.inf))
+            case "window.opened":
+                self.waiting = ""
+                if self._pauses:
+                    self._pauses[-1] = (self._pauses[-1][0], event.time)
+            case _:  # told to people, or of a later release
+                pass
+
+    def _count(self, event: Event) -> None:
+        facts = event.facts
+        n = int(facts.get("done", 0)) + int(facts.get("failed", 0))
+        busy_s = float(facts.get("busy_s", 0.0))
+        self._n_settled += n
+        self.busy_s += busy_s
+        # several batches may stand in one line; then it says when the first of them ended
+        first_end = min(event.time, float(facts.get("since", event.time)))
+        self._steps.append((first_end - busy_s / max(1, int(facts.get("merged", 1))), event.time, n))
+
+    def pace(self, now: float) -> Pace | None:
+        """How fast variants were settled of late."""
+        if not self._steps:
+            return None
+        starts, ends, counts = zip(*self._steps, strict=True)
+        return recent_pace(starts, ends, counts, max(now, ends[-1]), self._pauses)
+
+    def active_s(self, now: float) -> float:
+        """Seconds since the session began in which the window was open."""
+        if self.started is None:
+            return 0.0
+        closed = sum(min(stop, now) - start for start, stop in self._pauses if start < now)
+        return max(0.0, now - self.started - closed)
+
+
+def _utilisation(
+    session: SessionFacts | None, said: _Said | None, notes: Sequence[Note], now: float, *, alive: bool
+) -> float | None:
+    """The fraction of the workers' time that went into batches; what is in flight counts from its variant on."""
+    if session is None:
+        return None
+    if not alive:
+        worker_s = float(session.facts.get("worker_s", 0.0))
+        return min(1.0, float(session.facts.get("busy_s", 0.0)) / worker_s) if worker_s > 0 else None
+    slots = (said.slots if said is not None else None) or len(notes)
+    worker_s = slots * said.active_s(now) if said is not None else 0.0
+    if said is None or worker_s <= 0 or not said.busy_s:
+        return None
+    running_s = sum(max(0.0, now - note.started) for note in notes if note.is_running)
+    return min(1.0, (said.busy_s + running_s) / worker_s)
+
+
+def _why_unknown(n_left: int | None, waiting: str) -> str:
+    if waiting:
+        return "nothing runs while the window is closed"
+    return "nothing is left to run" if n_left == 0 else "too few variants are finished to say"
+
+
+def _unix(text: object) -> float | None:
+    try:
+        return dt.datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        return None

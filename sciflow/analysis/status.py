@@ -1,0 +1,178 @@
+"""The status of a sweep: how far it is, how fast, who works on it and on what, and what failed; a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sciflow.analysis.tally import FailureGroup
+    from sciflow.events import Event
+    from sciflow.store.sessions import Life
+
+
+@dataclass(frozen=True, slots=True)
+class DriverStatus:
+    """The process that drives the sweep, or was the last to.
+
+    Attributes
+    ----------
+    life
+        ``alive``; ``ended`` (well); ``died``; or ``silent``: no sign of life for longer than it promised.
+    since, ended
+        When it began and, if it ended well, when: Unix seconds.
+    cancel_requested
+        Whether somebody asked it to stop.
+    """
+
+    session: int
+    host: str
+    pid: int
+    since: float
+    life: Life
+    ended: float | None
+    cancel_requested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker process, and what it does; a hint, as fresh as the file system shows it.
+
+    Attributes
+    ----------
+    task, variant, parameters
+        What runs now; empty when nothing does, or variants are too short to be noted one by one.
+    running_s
+        For how long the variant has been running; None when none is.
+    progress
+        The fraction of the task that it says is done; None when it says nothing.
+    """
+
+    host: str
+    pid: int
+    n_finished: int
+    memory_bytes: int
+    task: str = ""
+    variant: str = ""
+    parameters: Mapping[str, Any] | None = None
+    running_s: float | None = None
+    progress: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """How long the rest takes.
+
+    The usual, the shortest and the longest time (infinite when nobody can tell), if the rest goes as fast as the
+    sweep did in the middle, the second fastest and the second slowest of ten slices of recent time.
+    """
+
+    usual_s: float
+    least_s: float
+    most_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How a sweep is at one moment.
+
+    Attributes
+    ----------
+    time
+        When that was, in Unix seconds.
+    n_variants, n_done, n_failed, n_stale, n_missing
+        Variants of the space, and of these: those with a result; those that failed and never succeeded; those whose
+        only result was made by other code than today's; all others.
+    n_running
+        Variants that workers are known to run now; most of them are among the missing.
+    n_left
+        Variants that the driver still has to run; None when no driver works.
+    rate
+        Variants per second of late, while something ran; None when no driver works or it is too early to say.
+    left
+        How long the rest takes; None when nobody can tell: `why_unknown` says why.
+    utilisation
+        Fraction of the workers' time that was spent on batches, in this session or else the last.
+    n_reasons, failures
+        How many reasons there are for failures, and the most frequent of them.
+    waiting
+        Why nothing runs though the driver is there: what the policy says; empty otherwise.
+    events
+        The newest things that happened, oldest first, without what is only counted.
+    problems
+        One text per damaged place in the sweep directory.
+    """
+
+    workflow: str
+    path: str
+    time: float
+    n_variants: int
+    n_done: int
+    n_failed: int
+    n_stale: int
+    n_missing: int
+    n_running: int
+    n_left: int | None
+    rate: float | None
+    left: TimeLeft | None
+    why_unknown: str
+    utilisation: float | None
+    driver: DriverStatus | None
+    waiting: str
+    n_workers: int
+    workers: tuple[WorkerStatus, ...]
+    n_reasons: int
+    failures: tuple[FailureGroup, ...]
+    events: tuple[Event, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether a driver works on the sweep, or is silent and may."""
+        return self.driver is not None and self.driver.life in {"alive", "silent"}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every variant of the space is settled: done, failed, or kept as other code made it."""
+        return self.n_variants > 0 and self.n_missing == 0
+
+    @property
+    def state(self) -> Literal["complete", "running", "waiting", "silent", "stopped", "died", "new"]:
+        """The sweep in one word."""
+        if self.driver is None:
+            return "complete" if self.is_complete else "new"
+        if self.driver.life == "alive":
+            return "waiting" if self.waiting else "running"
+        if self.is_complete:
+            return "complete"
+        return "stopped" if self.driver.life == "ended" else self.driver.life
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        return {"state": self.state, **asdict(self), "events": [event.to_dict() for event in self.events]}
+
+    def __str__(self) -> str:
+        from sciflow.analysis.words import status_text  # noqa: PLC0415  words are about this class
+
+        return status_text(self)
+
+    def _repr_html_(self) -> str:
+        from sciflow.analysis.words import status_html  # noqa: PLC0415  same
+
+        return status_html(self)
+
+
+KEPT_EVENTS: Final = frozenset(
+    {
+        "sweep.started",
+        "sweep.finished",
+        "sweep.stopped",
+        "variant.failed",
+        "worker.lost",
+        "window.closed",
+        "window.opened",
+    }
+)
+"""What people want to read one by one; the rest is in the counts."""

@@ -1,0 +1,158 @@
+"""The status of a sweep in words: sentences that screens, logs and notebooks share."""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from sciflow.quantities import render_bytes, render_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sciflow.analysis.status import Status, TimeLeft, WorkerStatus
+    from sciflow.analysis.tally import FailureGroup
+    from sciflow.events import Event
+
+_MOST_FAILURES = 5
+_MOST_MESSAGE = 160  # characters of a message in a line
+
+
+def status_text(status: Status) -> str:
+    """The status in a few lines."""
+    lines = [f"{status.workflow} ({status.path})", counts(status), speed(status), who(status), status.waiting]
+    shown = status.failures[:_MOST_FAILURES]
+    for group in shown:
+        task = f" in {group.task}" if group.task else ""
+        lines.append(f"{group.count:,} failed{task}: {one_line(group)}")
+    if status.n_reasons > len(shown):
+        lines.append(f"and {status.n_reasons - len(shown):,} further reasons")
+    return "\n".join(line for line in [*lines, *status.problems] if line)
+
+
+def status_html(status: Status) -> str:
+    """The status for notebooks."""
+    shares = [("#2e8b57", status.n_done), ("#b8a13a", status.n_stale), ("#c0392b", status.n_failed)]
+    total = max(status.n_variants, 1)
+    bar = "".join(f"<div style='background:{colour};width:{100 * n / total:.3f}%'></div>" for colour, n in shares if n)
+    rows = {"variants": counts(status), "speed": speed(status), "driver": who(status), "waiting": status.waiting}
+    rows |= {
+        f"{group.count:,} failed": f"{group.task}: {one_line(group)}" for group in status.failures[:_MOST_FAILURES]
+    }
+    body = "".join(
+        f"<tr><th style='text-align:left;vertical-align:top'>{html.escape(key)}</th>"
+        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+        for key, value in rows.items()
+        if value
+    )
+    return (
+        f"<div><b>{html.escape(status.workflow)}</b> <code>{html.escape(status.path)}</code>"
+        "<div style='display:flex;height:8px;width:30em;max-width:100%;background:#8884;margin:4px 0'>"
+        f"{bar}</div><table>{body}</table></div>"
+    )
+
+
+def counts(status: Status) -> str:
+    """How many variants are in each state, in words."""
+    words = [f"{status.n_done:,} done", f"{status.n_failed:,} failed", f"{status.n_missing:,} missing"]
+    if status.n_stale:
+        words.insert(1, f"{status.n_stale:,} stale")
+    return f"{status.n_variants:,} variants: {', '.join(words)}"
+
+
+def speed(status: Status) -> str:
+    """Rate, time left and utilisation, in words; what is not known is left out."""
+    words = [render_rate(status.rate)] if status.rate else []
+    if status.left is not None and status.n_left:
+        words.append(f"about {render_left(status.left)} left")
+    elif status.why_unknown:
+        words.append(f"time left unknown: {status.why_unknown}")
+    if status.utilisation is not None:
+        words.append(f"workers busy {status.utilisation:.0%} of the time")
+    return "; ".join(words)
+
+
+def who(status: Status) -> str:
+    """Who works on the sweep, in words."""
+    driver = status.driver
+    if driver is None:
+        return "no driver has worked on it"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
+    name = f"host {driver.host}, pid {driver.pid}, since {since}"
+    match driver.life:
+        case "alive":
+            asked = "; it was asked to stop" if driver.cancel_requested else ""
+            return f"a driver works on it: {name}{asked}"
+        case "ended":
+            return f"nobody works on it; the last driver ended well ({name})"
+        case "died":
+            return f"nobody works on it; the last driver died ({name}); run the script again to go on"
+        case "silent":
+            return f"the driver shows no sign of life ({name}); if it is gone, run the script again to go on"
+
+
+def one_line(group: FailureGroup) -> str:
+    """What went wrong, in one line."""
+    first = (group.message.strip().splitlines() or [""])[0][:_MOST_MESSAGE]
+    return f"{group.type}: {first}" if first else group.type or group.cause
+
+
+def render_rate(rate: float) -> str:
+    """A rate for people: per second, or, when that is little, per minute, hour or day."""
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        if rate * seconds >= 1:
+            return f"{_short(rate * seconds)} variants/{unit}"
+    return f"{_short(rate * 86400)} variants/d"
+
+
+def render_left(left: TimeLeft) -> str:
+    """The time left for people, with its interval."""
+    if left.usual_s == math.inf:
+        return "an unknown time"
+    usual, least = render_seconds(left.usual_s), render_seconds(left.least_s)
+    if left.most_s == math.inf:
+        return f"{usual} ({least} or more)"
+    most = render_seconds(left.most_s)
+    return usual if least == most else f"{usual} ({least} to {most})"
+
+
+def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each kind of event
+    """An event for people, in one line."""
+    facts: Mapping[str, Any] = event.facts
+    match event.name:
+        case "sweep.started":
+            return f"began: {facts.get('todo', 0):,} of {facts.get('variants', 0):,} variants to run"
+        case "sweep.finished":
+            return f"finished: {facts.get('done', 0):,} done, {facts.get('failed', 0):,} failed"
+        case "sweep.stopped":
+            reason = facts.get("reason")
+            return f"stopped{f': {reason}' if reason else ''}; {facts.get('done', 0):,} done are kept"
+        case "variant.failed":
+            where = f" in {facts['task']}" if facts.get("task") else ""
+            message = (str(facts.get("message", "")).strip().splitlines() or [""])[0][:_MOST_MESSAGE]
+            return f"first {facts.get('cause', 'failure')}{where}: {message or facts.get('fingerprint', '')}"
+        case "worker.lost":
+            how = facts.get("how") or facts.get("worker") or ""
+            suspect = f"; it ran {facts['suspect']}" if facts.get("suspect") else ""
+            return f"a worker died{f' ({how})' if how else ''}{suspect}"
+        case "window.closed":
+            return f"waiting: {facts.get('explanation', 'the window is closed')}"
+        case "window.opened":
+            return "the window opened"
+        case name:
+            told = ", ".join(f"{key}={value}" for key, value in facts.items() if isinstance(value, str | int | float))
+            return f"{name}: {told}"[:_MOST_MESSAGE] if told else name
+
+
+def describe_worker(worker: WorkerStatus) -> str:
+    """What a worker does, in a few words."""
+    if worker.running_s is None:
+        return f"{worker.n_finished:,} finished, {render_bytes(worker.memory_bytes)}"
+    done = "" if worker.progress is None else f", {worker.progress:.0%}"
+    return f"{worker.task} for {render_seconds(worker.running_s)}{done}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
