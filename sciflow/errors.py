@@ -106,6 +106,10 @@ class SweepError(SciflowError, RuntimeError):
     """The sweep as a whole could not run."""
 
 
+class UpstreamError(SciflowError, RuntimeError):
+    """What a task needs of other tasks is not there, because they failed or have not run."""
+
+
 class ResultsError(SciflowError, LookupError):
     """The dataset has no such metric, variant, figure or value."""
 

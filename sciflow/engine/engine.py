@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from dataclasses import replace
@@ -108,7 +109,7 @@ class Engine:
         force: bool = False,
     ) -> Plan:
         """Say what `execute_parameter_sweep` would run, without running or writing anything."""
-        definition = _definition_of(workflow)
+        definition = _definition_of(workflow).without_reductions()
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
@@ -156,7 +157,9 @@ class Engine:
         )
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
-        definition = _definition_of(workflow)
+        whole = _definition_of(workflow)
+        definition = whole.without_reductions()
+        reductions = self._reductions_of(whole)
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
 
         def look() -> tuple[Sweep, Plan]:
@@ -181,7 +184,30 @@ class Engine:
             ).run(definition, look)
         elif not is_consolidated(directory, sweep.snapshot):
             consolidate(directory)
+        if reductions:
+            self._reduce(reductions, directory, retry_failed=request.retry_failed)
         return open_results(directory.path)
+
+    def _reductions_of(self, definition: Definition) -> list[ExperimentalWorkflow]:
+        if not any(step.over for step in definition.steps):
+            return []
+        from sciflow.engine.reduction import reduced_workflows  # noqa: PLC0415  brings xarray
+
+        return reduced_workflows(definition, (self.directory / definition.name).absolute())
+
+    def _reduce(self, reductions: list[ExperimentalWorkflow], directory: SweepDirectory, *, retry_failed: bool) -> None:
+        """Run the sweeps of the reductions; what they gathered may have changed, so stale ones run again."""
+        from sciflow.analysis.reductions import REDUCTIONS  # noqa: PLC0415  brings xarray
+
+        engine = copy.copy(self)
+        engine.directory, engine.on_stale = directory.path / REDUCTIONS, "rerun"
+        token = intercept.set(None), overrides.set({})
+        try:
+            for workflow in reductions:
+                engine.execute_parameter_sweep(workflow, retry_failed=retry_failed)
+        finally:
+            intercept.reset(token[0])
+            overrides.reset(token[1])
 
     def _judge_requirements(self, definition: Definition) -> None:
         unmet = self.cluster.unmet(definition.resources)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from sciflow.errors import BindingError, CommandError, OutputError
+from sciflow.errors import BindingError, CommandError, OutputError, UpstreamError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,7 +86,7 @@ class Failure:
         # format_exception shows an exception without a text as such
         text = "".join(traceback.format_exception(type(error), error, stack))
         return cls(
-            cause="exit" if isinstance(error, SystemExit | CommandError) else "exception",
+            cause=_cause_of(error),
             task=task,
             type=kind,
             message=message[:2000],
@@ -133,6 +133,16 @@ class Failure:
     def to_dict(self) -> dict[str, object]:
         """Plain data, for the record."""
         return asdict(self)
+
+
+def _cause_of(error: BaseException) -> Cause:
+    match error:
+        case SystemExit() | CommandError():
+            return "exit"
+        case UpstreamError():
+            return "upstream"
+        case _:
+            return "exception"
 
 
 def _user_part(stack: TracebackType | None) -> TracebackType | None:

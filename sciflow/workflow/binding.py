@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -260,6 +260,11 @@ class Definition:
     criteria: tuple[Criterion, ...] = ()
     stop_after: StopAfter | None = None
     inputs: tuple[Input, ...] = ()
+
+    def without_reductions(self) -> Definition:
+        """What runs for each variant: the definition itself when it has no reductions."""
+        steps = tuple(step for step in self.steps if not step.over)
+        return self if len(steps) == len(self.steps) else replace(self, steps=steps)
 
     @property
     def units(self) -> Mapping[str, str]:

@@ -375,7 +375,8 @@ class ExperimentalWorkflow:
     def _bind(self, space: Space) -> tuple[Step, ...]:
         declared = {task.name: task.outputs for task in self._tasks.values()}
         derived = {one.name: one.derived for one in space.parameters}
-        inner = {name for task in self._tasks.values() for name in task.depends_on}
+        # what a reduction gathers is recorded, so it is no inner task for that
+        inner = {name for task in self._tasks.values() if not task.over for name in task.depends_on}
         optional = frozenset(name for name in space.names if not derived[name]) - space.always_present
         if optional:  # a derived parameter is lacking where one that it is computed from is
             optional |= {name for name in space.names if derived[name]}
@@ -408,7 +409,8 @@ class ExperimentalWorkflow:
 
     def _check_outputs(self, space: Space) -> None:
         owner: dict[str, str] = {}
-        inner = {name for task in self._tasks.values() for name in task.depends_on}
+        # what a reduction gathers is recorded, so it is no inner task for that
+        inner = {name for task in self._tasks.values() if not task.over for name in task.depends_on}
         for task in self._tasks.values():
             for output in task.outputs:
                 if output in owner:
