@@ -14,6 +14,7 @@ from sciflow.space.spec import from_dict
 from sciflow.store.arrays import ArrayOutput, LabelOutput, with_gaps
 from sciflow.store.assembled import DONE, FAILED, Assembled, ScalarOutput
 from sciflow.store.cells import cells_of_space, recorded_cells
+from sciflow.store.collector import collector_paused
 from sciflow.store.directory import frozen_defaults
 from sciflow.store.records import Records
 from sciflow.store.scalars import RecordColumns
@@ -59,7 +60,8 @@ def assemble(
     FormatError
         The sweep was written by a newer release, or is damaged.
     """
-    assembled, _ = directory.read(lambda now: _assemble(directory, layout, now), snapshot)
+    with collector_paused():
+        assembled, _ = directory.read(lambda now: _assemble(directory, layout, now), snapshot)
     return assembled
 
 

@@ -203,7 +203,7 @@ def decode(description: Mapping[str, Any], n: int, buffers: Sequence[Bytes]) -> 
             dtype = np.dtype(description["dtype"])
             codes = np.frombuffer(buffers[0], dtype=dtype).astype(np.int64)
             codes[codes == np.iinfo(dtype).max] = -1
-            return Category(tuple(_decode_pool(description["pool"], buffers[1])), codes)
+            return Category(tuple(decode_pool(description["pool"], buffers[1])), codes)
         case "ragged":
             return _decode_ragged(description, buffers)
         case other:
@@ -400,7 +400,8 @@ def _plain(value: Any) -> Any:
         raise TypeError(f"a value of type {type(value).__name__} cannot be recorded: {error}") from error
 
 
-def _decode_pool(form: str, buffer: Bytes) -> list[Any]:
+def decode_pool(form: str, buffer: Bytes) -> list[Any]:
+    """The distinct values of a category."""
     if form == NO_VALUES:
         return []
     if form != "json":

@@ -12,8 +12,8 @@ segment counts, which makes no difference to what is recorded.
 Bounds. After a compaction there are at most
 
 - 20 + n_bytes / 64 MiB segments, besides those with damage and those whose writer may be alive;
-- 2 * (n_bytes / 4 MiB + n_variants / 65,536) + 1 frames in each, and one more for each further combination of session,
-  status, attempt, generation, revision, environment, cause, and schema of the columns.
+- 16 + 2 * n frames in each, where n is 2 * (n_bytes / 4 MiB + n_variants / 65,536), and one more for each combination
+  of session, status, attempt, generation, revision, environment, cause, and schema of the columns that occurs.
 
 Between compactions there may be `MANY_SEGMENTS` or `MANY_FRAMES` more before `is_worthwhile` asks for the next.
 """
@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Final, Self
 from sciflow import interpreter
 from sciflow.errors import FormatError, LeaseLostError, SciflowError, StoreError
 from sciflow.store.atomic import is_temporary, publish, sync_directory, temporary_name, write_error
+from sciflow.store.collector import collector_paused
 from sciflow.store.column import ROW
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.frame import PREFIX_BYTES, Frame, parse_prefix
@@ -206,7 +207,7 @@ def compact(directory: SweepDirectory, session: int, snapshot: Snapshot | None =
     StoreError
         What was written is not what was read; nothing was removed.
     """
-    with _alone(directory, session) as alone:
+    with _alone(directory, session) as alone, collector_paused():
         if not alone:
             return CompactionReport()
         snapshot = directory.snapshot(snapshot)
@@ -248,7 +249,6 @@ class _Compaction:
             with _Files() as files:
                 planned = plan_merges(self._frames, files.first_row)
                 n_bytes = self._write(planned, files)
-                self._verify(planned, files)
             _check_owner(self._directory, self._session)
             os.replace(self._temporary, segments / self._name)  # noqa: PTH105  os.* calls are what fault tests count
             sync_directory(segments)
@@ -276,23 +276,25 @@ class _Compaction:
         return {name: self._scans[name].end + self._scans[name].tail for name in (*self._chosen, *older)}
 
     def _write(self, planned: Sequence[tuple[FrameRef, ...]], files: _Files) -> int:
+        """Write the new segment; read each frame back and compare it with those that it stands for."""
         descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             write_buffers(descriptor, [COMPACTED_FIRST_LINE, *Frame({REPLACES: self._replaced}, {}).render()])
-            for members in planned:
-                write_buffers(descriptor, merge([files.load(frame) for frame in members]).render())
+            scan = scan_segment(self._temporary, session=self._session)
+            for frames in planned:
+                members = [files.load(frame) for frame in frames]
+                write_buffers(descriptor, merge(members).render())
+                scan = scan_segment(self._temporary, scan, session=self._session)
+                if scan.tail or scan.problems or not holds(files.load(scan.frames[-1]), members):
+                    raise StoreError(self._problem)
             os.fsync(descriptor)
-            return os.fstat(descriptor).st_size
+            n_bytes = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
-
-    def _verify(self, planned: Sequence[tuple[FrameRef, ...]], files: _Files) -> None:
         scan = scan_segment(self._temporary, session=self._session)
-        if scan.tail or scan.problems or scan.replaces != self._replaced or len(scan.frames) != len(planned):
+        if scan.replaces != self._replaced or len(scan.frames) != len(planned) or not _is_intact(scan):
             raise StoreError(self._problem)
-        for frame, members in zip(scan.frames, planned, strict=True):
-            if not holds(files.load(frame), [files.load(member) for member in members]):
-                raise StoreError(self._problem)
+        return n_bytes
 
 
 class _Files:

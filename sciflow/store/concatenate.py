@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciflow.store.column import NO_ARRAY, NO_VALUES, ColumnData, category, decode
+from sciflow.store.column import NO_ARRAY, NO_VALUES, ColumnData, category, decode_pool
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -134,7 +134,7 @@ def _values(parts: Sequence[Part]) -> tuple[list[int], tuple[NDArray[np.int64], 
         mine = pools.get(raw)
         if mine is None:
             mine = pools[raw] = []
-            for value in decode(part.description, part.n, part.buffers).pool:
+            for value in decode_pool(*raw):
                 place = known.setdefault(identity_of(value), len(values))
                 if place == len(values):
                     values.append(value)
@@ -142,6 +142,12 @@ def _values(parts: Sequence[Part]) -> tuple[list[int], tuple[NDArray[np.int64], 
         places += mine
         lengths.append(len(mine))
     return lengths, (np.array(places, dtype=np.int64), values)
+
+
+def keyed(part: Part) -> tuple[list[Hashable], list[int]]:
+    """Of a category: something that identifies each value of its pool, None at the end, and the codes."""
+    keys: list[Hashable] = [*map(identity_of, decode_pool(part.description["pool"], part.buffers[1])), None]
+    return keys, _codes(part).tolist()
 
 
 def identity_of(value: Any) -> Hashable:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sciflow.store.column import FACT, MERGED, ROW, Category, ColumnData, category, decode, fixed
-from sciflow.store.concatenate import Part, concatenate, identity_of, signature
+from sciflow.store.concatenate import Part, concatenate, identity_of, keyed, signature
 from sciflow.store.frame import Frame
 from sciflow.store.labels import given_labels, label_column, label_name, label_of
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 FRAME_BYTES: Final = 4 << 20
 FRAME_VARIANTS: Final = 1 << 16
-"""Merged frames are at most this large; frames of half the size are left as they are."""
+"""Merged frames are at most this large, headers apart; frames of half the size are left as they are."""
+
+_MOST_MEMBERS: Final = 4096  # are in memory at a time; what is left in too many frames is merged again
 
 _KEYS: Final = ("status", "generation", "attempt", "revision", "environment", "cause")
 """Facts that every reader looks for in the header: frames that differ in one are not merged."""
 
 _OF_THE_FRAME: Final = frozenset({"n", "sizes", "long", "rows", "columns", "session", MERGED})
+_CONTAINERS: Final = frozenset({list, dict})
 _SUMS: Final = frozenset({"cpu_s"})  # facts of all variants of a frame together
 _IN_THE_HEADER: Final[Mapping[str, Callable[..., Any]]] = {"t0": min, "cpu_s": sum, "peak_bytes": max}
 """Facts that a merged frame's header still says when they differ, and what it makes of them."""
@@ -49,7 +52,7 @@ def plan_merges(
     groups: dict[Hashable, list[FrameRef]] = {}
     signatures: dict[int, Hashable] = {}
     for frame in frames:
-        groups.setdefault((facts_key(frame), _columns_key(frame, signatures)), []).append(frame)
+        groups.setdefault((*facts_key(frame), _columns_key(frame, signatures)), []).append(frame)
     planned: list[tuple[FrameRef, ...]] = []
     for members in groups.values():
         if first_row is not None:
@@ -58,12 +61,14 @@ def plan_merges(
     return planned
 
 
-def facts_key(frame: FrameRef) -> Hashable:
+def facts_key(frame: FrameRef) -> tuple[Hashable, ...]:
     """What is never different within a frame: its session, and the facts that every reader looks for."""
     header = frame.header
     # a column can hold single values only
-    others = [key for key, value in header.items() if isinstance(value, list | dict) and key not in _OF_THE_FRAME]
-    return frame.session, *((key, repr(header.get(key))) for key in (*_KEYS, *sorted(others)))
+    others = [
+        (key, repr(value)) for key, value in header.items() if type(value) in _CONTAINERS and key not in _OF_THE_FRAME
+    ]
+    return frame.session, *(header.get(key) for key in _KEYS), *sorted(others)
 
 
 def _columns_key(frame: FrameRef, known: dict[int, Hashable]) -> Hashable:
@@ -85,14 +90,16 @@ def _cut(members: Sequence[FrameRef]) -> list[tuple[FrameRef, ...]]:
     run: list[FrameRef] = []
     n_bytes = n_variants = 0
     for frame in members:
-        if 2 * frame.n_bytes >= FRAME_BYTES or 2 * frame.n >= FRAME_VARIANTS:
+        n_body = frame.n_body
+        if 2 * n_body >= FRAME_BYTES or 2 * frame.n >= FRAME_VARIANTS:
             cut.append((frame,))
             continue
-        if run and (n_bytes + frame.n_bytes > FRAME_BYTES or n_variants + frame.n > FRAME_VARIANTS):
+        is_full = n_bytes + n_body > FRAME_BYTES or n_variants + frame.n > FRAME_VARIANTS
+        if run and (is_full or len(run) == _MOST_MEMBERS):
             cut.append(tuple(run))
             run, n_bytes, n_variants = [], 0, 0
         run.append(frame)
-        n_bytes, n_variants = n_bytes + frame.n_bytes, n_variants + frame.n
+        n_bytes, n_variants = n_bytes + n_body, n_variants + frame.n
     return [*cut, tuple(run)] if run else cut
 
 
@@ -283,9 +290,8 @@ def _entries(loaded: Loaded, name: str) -> list[Hashable]:
     if part is None:
         return _implied(loaded, name)
     if part.description["encoding"] == "category":
-        values = loaded.values(name)
-        keys = [*map(identity_of, values.pool), None]  # -1 is the last
-        return [keys[code] for code in values.codes.tolist()]
+        keys, codes = keyed(part)
+        return [keys[code] for code in codes]
     entries = _listed(loaded, name)
     if part.description["kind"] == "label":
         return [None if one is None else _as_text(one) for one in entries]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,9 +157,11 @@ def _key(value: Any) -> Any:
 
 def by_path(frames: Sequence[FrameRef], members: Iterable[int]) -> Iterator[tuple[Path, list[int]]]:
     """The *members* among *frames*, grouped by segment and in the order in which they lie there."""
-    ordered = sorted(members, key=lambda k: (frames[k].path, frames[k].offset))
-    for path, group in groupby(ordered, key=lambda k: frames[k].path):
-        yield path, list(group)
+    groups: dict[Path, list[int]] = {}
+    for k in members:
+        groups.setdefault(frames[k].path, []).append(k)
+    for path in sorted(groups):
+        yield path, sorted(groups[path], key=lambda k: frames[k].offset)
 
 
 def _precedence(generation: str | None, frame: FrameRef) -> tuple[Any, ...]:

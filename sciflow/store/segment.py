@@ -16,6 +16,7 @@ import uuid
 import zlib
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 import numpy as np
@@ -297,6 +298,11 @@ class FrameRef:
         return self.header["n"]
 
     @property
+    def n_body(self) -> int:
+        """The bytes of its columns."""
+        return self.offset + self.n_bytes - self.body
+
+    @property
     def names(self) -> list[str]:
         """The names of the columns."""
         return [column["name"] for column in self.header["columns"]]
@@ -511,7 +517,8 @@ def _read_header(reader: BlockReader, offset: int, prefix: Prefix) -> dict[str, 
         if len(_schemas) > 1000:
             _schemas.clear()
         columns = _schemas[schema] = cast("list[dict[str, Any]]", json.loads(schema))
-    header = cast("dict[str, Any]", json.loads(facts))
+    # most frames say the same: one copy of each text serves all
+    header = {intern(key): intern(v) if type(v) is str else v for key, v in json.loads(facts.decode()).items()}
     header["columns"] = columns
     return header
 

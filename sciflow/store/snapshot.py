@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from sciflow.errors import StoreError
 from sciflow.store.atomic import numbered
+from sciflow.store.collector import collector_paused
 from sciflow.store.segment import FrameRef, SegmentScan, is_compacted, is_gone, scan_segment
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def take_snapshot(directory: Path, earlier: Snapshot | None = None) -> Snapshot:
     segments while they are read, all is listed again: what takes their place was there before they went.
     """
     earlier = earlier or Snapshot((), ())
-    scans = _scan_all(directory / "segments", earlier.scans)
+    with collector_paused():
+        scans = _scan_all(directory / "segments", earlier.scans)
     sessions = directory / "sessions"
     fences = read_fences(sessions, earlier.fences)
     over = {number for number, _ in numbered(sessions, END_SUFFIX)}
