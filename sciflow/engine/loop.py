@@ -36,6 +36,9 @@ TARGET_S = 2.0
 PATIENCE = 2
 """A variant whose worker died this often while it ran alone is recorded as failed."""
 
+RECORDING_S = 1e-6
+"""What it takes, about, to record a variant; for longer variants it does not matter."""
+
 CAREFUL_S = 1e-4
 """Variants that take longer are noted as they start; for shorter ones that would cost too much."""
 
@@ -110,7 +113,7 @@ class Tally:
         self.failures.update(ack.failures)
         if n:
             # recent batches count more: times may depend on where in the space we are
-            mine = ack.busy_s / n
+            mine = (ack.run_s or ack.busy_s) / n + RECORDING_S
             self.mean_s = mine if self.mean_s is None else 0.5 * self.mean_s + 0.5 * mine
 
 

@@ -180,6 +180,7 @@ class _Run:
         self._tools, self._batch = tools, batch
         self._runner = tools.runner
         self._n_done = self._n_failed = 0
+        self._run_s = 0.0
         self._message = ""
         self._fatal: Exception | None = None
         self._failures: Counter[str] = Counter()
@@ -234,6 +235,7 @@ class _Run:
             self._n_done,
             self._n_failed,
             time.perf_counter() - begun,
+            self._run_s,
             len(rows) - n,
             tuple(self._deferred),
             self._message,
@@ -258,6 +260,8 @@ class _Run:
         while n < len(rows):
             late = time.perf_counter() >= deadline
             self._stretch(iterator, len(rows) - n, self._commit_at if late else min(self._commit_at, deadline))
+            if self._ends:
+                self._run_s += self._ends[-1] - self._begun
             n += self._record()
             if time.perf_counter() >= self._commit_at:
                 self._commit()

@@ -55,7 +55,8 @@ class Ack:
     Parameters
     ----------
     n_done, n_failed : variants committed with that status
-    busy_s : time spent on them, in seconds
+    busy_s : time spent on the batch, in seconds
+    run_s : the part of it in which variants ran; the rest went into recording them
     n_left : variants handed back, the last ones of the batch
     deferred : rows handed back from among the others
     message : one line about the last failure, for the progress display
@@ -69,6 +70,7 @@ class Ack:
     n_done: int
     n_failed: int
     busy_s: float
+    run_s: float = 0.0
     n_left: int = 0
     deferred: tuple[int, ...] = ()
     message: str = ""

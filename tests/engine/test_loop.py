@@ -136,7 +136,7 @@ def test_what_a_worker_hands_back_is_sent_again():
     def half(batch):
         done = max(1, batch.n_variants // 2)
         seen.extend(batch.rows[:done].tolist())
-        return Ack(done, 0, 0.1 * done, batch.n_variants - done)
+        return Ack(done, 0, 0.1 * done, n_left=batch.n_variants - done)
 
     workers = ScriptedWorkers(half)
 
@@ -154,7 +154,7 @@ def test_ctrl_c_takes_no_new_work_and_keeps_what_is_finished():
 
 def test_an_error_of_the_definition_ends_the_sweep_while_nothing_is_done():
     world = World(10)
-    workers = ScriptedWorkers(lambda batch: Ack(0, 1, 0.1, batch.n_variants - 1, fatal=ValueError("no such key")))
+    workers = ScriptedWorkers(lambda batch: Ack(0, 1, 0.1, n_left=batch.n_variants - 1, fatal=ValueError("no such key")))
 
     with pytest.raises(ValueError, match="no such key"):
         world.loop.run(workers)
