@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from sciflow.analysis.performance import TaskTimes
     from sciflow.planning.costfit import Effect
 
+SHORT_S: Final = 0.01
+"""Of variants shorter than this the CPU time of their process says nothing."""
+
 _MOST_TIME, _IDLE, _NOTICEABLE = 0.5, 0.25, 0.05
 _WAITS, _SEVERAL_CORES = 0.5, 1.5
-_SHORT_S = 0.01  # of shorter variants CPU time says nothing
 _WORTH_S = 10.0  # of the workers' time: in less there is nothing to gain
 _FEW_PER_WORKER = 4
 _UNEVEN = 5.0  # one in twenty takes this many times the median
@@ -123,7 +125,7 @@ def _idle(facts: Advice) -> Iterator[str]:
 
 
 def _overhead(facts: Advice) -> Iterator[str]:
-    if facts.in_tasks < 1 - _IDLE and facts.variants.median_s < _SHORT_S:
+    if facts.in_tasks < 1 - _IDLE and facts.variants.median_s < SHORT_S:
         yield (
             f"{1 - facts.in_tasks:.0%} of the work is starting and recording variants of "
             f"{render_seconds(facts.variants.median_s)}; do more in each"
@@ -131,7 +133,7 @@ def _overhead(facts: Advice) -> Iterator[str]:
 
 
 def _cores(facts: Advice) -> Iterator[str]:
-    if facts.cores_used is None or facts.variants.mean_s < _SHORT_S:
+    if facts.cores_used is None or facts.variants.mean_s < SHORT_S:
         return
     if facts.cores_used < _WAITS:
         yield (
@@ -171,7 +173,7 @@ def _waste(facts: Advice) -> Iterator[str]:
 
 def _uneven(facts: Advice) -> Iterator[str]:
     task = max(facts.tasks, key=lambda one: one.total_s)
-    if task.n >= 20 and task.p95_s >= _UNEVEN * task.median_s and not task.effects and task.p95_s >= _SHORT_S:
+    if task.n >= 20 and task.p95_s >= _UNEVEN * task.median_s and not task.effects and task.p95_s >= SHORT_S:
         yield (
             f"one run of {task.name} in twenty takes {task.p95_s / task.median_s:.0f} times the median, and no "
             "parameter explains it: chance, or a machine with other work"

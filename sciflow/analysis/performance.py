@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import html
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciflow.analysis.advice import Advice, advise, dependence
+from sciflow.analysis.advice import SHORT_S, Advice, advise, dependence
 from sciflow.planning.cost import PEAK_BYTES, WALL_S, task_measure
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.store.assembled import FAILED
 from sciflow.store.column import FACT, RUNTIME_S, START_S
 from sciflow.store.records import Records
 from sciflow.store.segment import is_gone
-from sciflow.store.timings import model_of, task_columns
+from sciflow.store.timings import model_of, shared_runs, task_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,7 +173,7 @@ class Performance:
         parts = [f"{self.workflow}: {self.n_variants:,} variants took {took} on {workers}"]
         if self.utilisation is not None:
             parts.append(f"workers busy {self.utilisation:.0%}")
-        if self.cores_used is not None:
+        if self.cores_used is not None and self.variants.mean_s >= SHORT_S:
             parts.append(f"{self.cores_used:.2g} cores used by a variant")
         if self.peak_bytes:
             parts.append(f"up to {render_bytes(self.peak_bytes)}")
@@ -310,29 +309,11 @@ def _read_frames(path: Path, frames: Sequence[FrameRef], definition: Mapping[str
         workers=workers,
         sessions=sessions,
         tasks={task: seconds[np.isfinite(seconds)] for task, seconds in tasks.items()},
-        staged=_staged(path / "events"),
+        staged=shared_runs(path / "events"),
         cores_used=cpu_s / wall_s if wall_s > 0 else None,
         peak_bytes=max(peaks, default=None),
         model=model_of(frames, footprints=footprints, generation=definition.get("generation")),
     )
-
-
-def _staged(events: Path) -> dict[str, tuple[int, float]]:
-    """Shared runs that were done for other variants; they have no record, only an event."""
-    found: dict[str, tuple[int, float]] = {}
-    for path in sorted(events.glob("*.jsonl")):
-        with path.open("rb") as lines:
-            for line in lines:
-                if b'"shared.computed"' not in line:
-                    continue
-                try:
-                    event = json.loads(line)
-                    task, n, seconds = event["task"], int(event["evaluations"]), float(event["busy_s"])
-                except (ValueError, KeyError, TypeError):  # cut short by a crash
-                    continue
-                before = found.get(task, (0, 0.0))
-                found[task] = before[0] + n, before[1] + seconds
-    return found
 
 
 def _task_times(read: _Reading, definition: Mapping[str, Any]) -> tuple[tuple[TaskTimes, ...], TaskTimes]:

@@ -64,6 +64,7 @@ class CostModel:
         self._footprints = {task_measure(task): frozenset(names) for task, names in (footprints or {}).items()}
         self._most, self._seed = most, seed
         self._kept: dict[str, _Reservoir] = {}
+        self._unplaced: dict[str, tuple[int, float]] = {}
         self._fits: dict[str, tuple[int, CostFit]] = {}
 
     @property
@@ -99,6 +100,18 @@ class CostModel:
                 rows = measured[chosen]
                 self._kept[measure].put(places, table.take(rows), array[rows])
 
+    def observe_total(self, measure: str, n: int, total: float) -> None:
+        """Learn from runs of which only the number and the sum of the costs are known, not the parameters."""
+        before = self._unplaced.get(measure, (0, 0.0))
+        self._unplaced[measure] = before[0] + n, before[1] + total
+
+    def mean(self, measure: str = WALL_S) -> tuple[int, float]:
+        """How many runs are kept of a measure, and their mean cost; NaN of none."""
+        n, total = self._unplaced.get(measure, (0, 0.0))
+        costs = self.costs(measure)
+        n, total = n + len(costs), total + float(costs.sum())
+        return n, total / n if n else float("nan")
+
     def fit(self, measure: str = WALL_S) -> CostFit | None:
         """The model of a measure as of now; None while there are too few samples of it."""
         reservoir = self._kept.get(measure)
@@ -111,11 +124,14 @@ class CostModel:
 
     def to_dict(self) -> dict[str, Any]:
         """The samples as plain data; all else follows from them."""
-        return {measure: reservoir.to_dict() for measure, reservoir in self._kept.items()}
+        samples = {measure: reservoir.to_dict() for measure, reservoir in self._kept.items()}
+        return {"samples": samples, "totals": {measure: list(one) for measure, one in self._unplaced.items()}}
 
     def restore(self, data: Mapping[str, Any]) -> Self:
         """Take over the samples that `to_dict` wrote, also for another space; returns the model itself."""
-        for measure, stored in data.items():
+        for measure, (n, total) in data["totals"].items():
+            self.observe_total(measure, n, total)
+        for measure, stored in data["samples"].items():
             reservoir = self._kept[measure] = self._new(measure)
             reservoir.restore(stored)
         return self

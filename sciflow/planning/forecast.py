@@ -199,12 +199,11 @@ class _Look:
         """Seconds of *n* runs: the best guess, then likely values; None if nothing is known."""
         fit = self._model.fit(measure)
         if fit is None:
-            costs = self._model.costs(measure)
-            if not len(costs):
+            n_known, mean = self._model.mean(measure)
+            if not n_known:
                 return None
-            error = _FEW_ERROR / math.sqrt(len(costs))
-            spread = np.exp(np.r_[0.0, error * self._rng.standard_normal(_N_DRAWS)])
-            return n * float(costs.mean()) * spread
+            error = _FEW_ERROR / math.sqrt(n_known)
+            return n * mean * np.exp(np.r_[0.0, error * self._rng.standard_normal(_N_DRAWS)])
         mean = fit.scale * float(fit.predict(self._sample).mean())
         of_some = fit.scale * float(fit.predict(self._some).mean())
         draws = fit.mean_draws(self._some, n, _N_DRAWS, self._rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from sciflow.store.segment import BlockReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -39,6 +41,7 @@ def model_of(
     parameters: Iterable[Parameter] | None = None,
     footprints: Mapping[str, Sequence[str]] | None = None,
     *,
+    events: Path | None = None,
     generation: str | None = None,
 ) -> CostModel:
     """What recorded variants cost: from all of them if they are few, else from some of each of `MOST_FRAMES` frames.
@@ -48,6 +51,7 @@ def model_of(
     frames : of a snapshot; those of failed variants say nothing of what a success takes
     parameters : of the space; by default those that were recorded
     footprints : task → the parameters that its runs depend on
+    events : folder of the event logs, which alone know of shared runs that were done before their variants
     generation : today's code, if timings of other code are to count only while there are few of today's
     """
     done = [frame for frame in frames if frame.header["status"] == "done"]
@@ -61,7 +65,27 @@ def model_of(
             for k in members:
                 for rows, costs, table in _samples(done[k], reader):
                     model.observe(table.take(rows), costs)
+    for task, (n, seconds) in shared_runs(events).items() if events is not None else ():
+        model.observe_total(task_measure(task), n, seconds)
     return model
+
+
+def shared_runs(events: Path) -> dict[str, tuple[int, float]]:
+    """Shared runs that were done before their variants: of each task how many, and their seconds together."""
+    found: dict[str, tuple[int, float]] = {}
+    for path in sorted(events.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                if b'"shared.computed"' not in line:
+                    continue
+                try:
+                    event = json.loads(line)
+                    task, n, seconds = event["task"], int(event["evaluations"]), float(event["busy_s"])
+                except (ValueError, KeyError, TypeError):  # cut short by a crash
+                    continue
+                before = found.get(task, (0, 0.0))
+                found[task] = before[0] + n, before[1] + seconds
+    return found
 
 
 def recorded_parameters(frames: Iterable[FrameRef]) -> tuple[Parameter, ...]:
