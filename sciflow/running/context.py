@@ -85,21 +85,12 @@ class TaskContext:
         What surrounds the run.
     """
 
-    def __init__(
-        self,
-        parameters: Variant,
-        *,
-        task: str,
-        attempt: int,
-        sweep_seed: int,
-        site: RunSite | None = None,
-        artifacts: Path | None = None,
-    ) -> None:
+    def __init__(self, parameters: Variant, *, task: str, attempt: int, sweep_seed: int, site: RunSite) -> None:
         self.parameters = parameters
         self.task = task
         self.attempt = attempt
         self._sweep_seed = sweep_seed
-        self._site = RunSite(artifacts=artifacts) if site is None else site
+        self._site = site
 
     def __repr__(self) -> str:
         return f"TaskContext(task={self.task!r}, variant={self.variant_id}, attempt={self.attempt})"

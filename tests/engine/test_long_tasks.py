@@ -72,6 +72,22 @@ def test_what_failed_keeps_its_checkpoint_and_carries_on_when_it_is_run_again(tm
     assert results.get_metric({"rate": 1}, "y") == 2
 
 
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_a_task_that_defers_is_called_again_with_its_checkpoint_and_is_no_retry(tmp_path, cluster):
+    def train(rate, context):
+        done = context.checkpoint.load(0)
+        if done < 2:
+            context.checkpoint.save(done + 1)
+            return context.defer()
+        return {"y": rate * done, "attempt_seen": context.attempt}
+
+    results = run(workflow("w", train, {"rate": [1, 2, 3]}), tmp_path, cluster)
+
+    assert results.dataset["y"].values.tolist() == [2, 4, 6]
+    assert results.dataset["attempt_seen"].values.tolist() == [1, 1, 1]
+    assert not list((tmp_path / "w" / "checkpoints").glob("v*"))
+
+
 def test_a_program_runs_once_for_the_variants_that_agree_on_the_names_in_braces(tmp_path):
     one = sciflow.ExperimentalWorkflow("w")
     one.add_task("prepare", sciflow.shell("echo {data} >> notes; echo '\"'{data}-prepared'\"'", cwd=tmp_path))
