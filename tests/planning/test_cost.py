@@ -229,8 +229,11 @@ def test_a_model_survives_as_plain_data():
     table = space.take(np.arange(200))
     model = learnt(table, [v["x"] * (3 if v["kind"] == "a" else 1) for v in table.variants()], space)
 
+    model.observe_total("s.load", 3, 60.0)
+
     again = CostModel(space.parameters).restore(json.loads(json.dumps(model.to_dict())))
 
+    assert again.mean("s.load") == (3, 20.0)
     assert again.n_seen() == model.n_seen()
     assert again.fit().predict(table).tolist() == model.fit().predict(table).tolist()
 
