@@ -113,6 +113,8 @@ def _places(records: Records, numbers: NDArray[np.int64], now: Records) -> NDArr
 
     A record is told by its session, attempt, code, definition and row.
     """
+    if not len(now):
+        return np.full(len(numbers), -1, dtype=np.int64)
     codes: dict[Hashable, int] = {}
     old_rows, new_rows = records.rows()[numbers], now.rows()
     rows, places = np.unique(np.concatenate([old_rows, new_rows]), return_inverse=True)
