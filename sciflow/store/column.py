@@ -38,6 +38,7 @@ NO_VALUES = "none"  # the pool of a category in which no variant has a value
 _NO_TEXT = 0xFFFFFFFF  # the length that stands for None
 NO_ARRAY = 255  # the number of dimensions that stands for None
 _EXACT_IN_FLOAT = 2**53
+_WORTH_NO_COPY_BYTES = 32 << 10  # arrays from this size on are written from where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def ragged(values: Sequence[NDArray[Any] | None], *, kind: Kind = "output", **at
     n_dims = np.full(len(values), NO_ARRAY, dtype=np.uint8)
     n_dims[[i for i, value in enumerate(values) if value is not None]] = [a.ndim for a in arrays]
     shapes = np.array([length for a in arrays for length in a.shape], dtype="<i8")
-    data = b"".join(a.tobytes() for a in arrays)
+    data = tuple(map(_raw, arrays))
     stored = arrays[0].dtype if arrays else dtype
     return ColumnData(
         kind,
@@ -303,8 +304,13 @@ def _arrays(values: Sequence[Any], kind: Kind, attributes: Mapping[str, Any]) ->
     shapes = {value.shape for value in present}
     if len(shapes) > 1:
         return ragged(arrays, kind=kind, **attributes)
-    stacked = np.empty((len(values), *shapes.pop()), dtype=dtype)
+    shape = shapes.pop()
     valid = np.array([value is not None for value in arrays])
+    if valid.all() and present[0].nbytes >= _WORTH_NO_COPY_BYTES:
+        pieces = tuple(_raw(_storable(value.astype(dtype, copy=False))) for value in present)
+        described = {"dtype": dtype.newbyteorder("<").str, "shape": list(shape), **attributes}
+        return ColumnData(kind, "fixed", len(values), (pieces,), described)
+    stacked = np.empty((len(values), *shape), dtype=dtype)
     if valid.all():
         np.stack(present, out=stacked)
         return fixed(stacked, kind=kind, **attributes)

@@ -19,7 +19,11 @@ from sciflow.store.column import Category, ColumnData, decode
 
 
 def restored(data: ColumnData):
-    return decode({"encoding": data.encoding, **data.description}, data.n, [memoryview(bytes(b)) for b in data.buffers])
+    return decode(
+        {"encoding": data.encoding, **data.description},
+        data.n,
+        [memoryview(b"".join(column.pieces_of(b))) for b in data.buffers],
+    )
 
 
 def as_list(data: ColumnData):
