@@ -28,6 +28,11 @@ class InlineCluster:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
 
+    def n_slots(self, resources: Mapping[str, Resources]) -> int:
+        """One after the other."""
+        del resources
+        return 1
+
     def start(self, work: Work, resources: Mapping[str, Resources]) -> InlineWorkers:
         """Make the one worker: this process, with the user's own functions and not copies of them."""
         del resources  # one process, whatever is asked

@@ -56,11 +56,14 @@ class LocalCluster:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
 
+    def n_slots(self, resources: Mapping[str, Resources]) -> int:
+        """As many worker processes as were asked for, or as the cores allow."""
+        return self.workers or max(1, machine.n_cores() // machine.cores_per_slot(resources))
+
     def start(self, work: Work, resources: Mapping[str, Resources]) -> LocalWorkers:
         """Start worker processes."""
         n_threads = machine.cores_per_slot(resources)
-        n_workers = self.workers or max(1, machine.n_cores() // n_threads)
-        return LocalWorkers(n_workers, n_threads, cloudpickle.dumps(work), self.dask_after_s)
+        return LocalWorkers(self.n_slots(resources), n_threads, cloudpickle.dumps(work), self.dask_after_s)
 
 
 class LocalWorkers:

@@ -88,6 +88,10 @@ class Cluster(Protocol):
         """Say in a sentence each requirement (task name → resources) that this place cannot meet."""
         ...
 
+    def n_slots(self, resources: Mapping[str, Resources]) -> int:
+        """How many variants would run at the same time."""
+        ...
+
     def start(self, work: Work, resources: Mapping[str, Resources]) -> Workers:
         """Start workers that do *work*, each with a copy of its own unless they share this process."""
         ...

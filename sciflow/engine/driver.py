@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
+from sciflow.engine.outlook import learn
+from sciflow.engine.pace import Pace
 from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, open_display
 from sciflow.engine.refresher import Refresher
@@ -120,6 +122,7 @@ class Driver:
             watcher=ledger,
             stop_after=self._stop_after or definition.stop_after,
             any_done=len(plan.progress.done) > 0,
+            pace=Pace(learn(sweep, self._directory), definition.space, plan.sharing),
         )
         shared = frozenset(task.name for task in plan.sharing.tasks)
         work: Work = BatchRunner(definition, str(self._directory.path), facts, shared, sweep.codes)

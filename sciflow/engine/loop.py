@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from sciflow.clusters.protocol import Answer, Workers
     from sciflow.engine.gate import Gate
+    from sciflow.engine.pace import Pace
     from sciflow.planning.batch import Ack
     from sciflow.planning.sharing import Sharing
     from sciflow.running.live import Note
@@ -129,6 +130,7 @@ class Loop:
     watcher : told what happens
     stop_after : when a sweep is not worth going on with
     any_done : whether the sweep has any good result; until it has, an error of the definition ends it
+    pace : what is known of how long variants take; without it they run in the order of the enumeration
     """
 
     gate: Gate
@@ -137,6 +139,7 @@ class Loop:
     watcher: Watcher
     stop_after: StopAfter | None = None
     any_done: bool = False
+    pace: Pace | None = None
     tally: Tally = field(init=False, default_factory=Tally)
     reason: str = field(init=False, default="")
     """Why the sweep was given up."""
@@ -226,6 +229,7 @@ class Loop:
         if parcel.until:
             self._backlog.staged(parcel)
             return
+        self._learn(ack)
         positions = parcel.positions.rows()
         n_run = len(positions) - ack.n_left
         later = np.isin(batch.rows[:n_run], ack.deferred)
@@ -237,6 +241,14 @@ class Loop:
         if self.stop_after is not None and not self.reason:
             tally = self.tally
             self.reason = self.stop_after.decide(tally.n_done, tally.n_failed, tally.failures) or ""
+
+    def _learn(self, ack: Ack) -> None:
+        """Put the longest variants first once it is known which those are."""
+        pace = self.pace
+        if pace is not None:
+            pace.observe(ack.sample)
+            if pace.is_due():
+                self._backlog.reorder(lambda positions: pace.order(positions, self._workers.n_slots))
 
     def _done(self, positions: RowSet) -> None:
         for task, position in self._backlog.settle(positions):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from sciflow import canonical
 from sciflow.engine.look import look, rows_where
 from sciflow.errors import SpaceError, SweepError, SweepMismatchError
-from sciflow.planning.plan import Plan, Progress, Request, choose
+from sciflow.planning.pilot import pilot_rows
+from sciflow.planning.plan import Plan, Progress, Reason, Request, choose
 from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing, count_evaluations
 from sciflow.provenance.fingerprint import fingerprint
@@ -108,11 +109,14 @@ class Sweep:
         """What a call would run, and why."""
         space = self.definition.space
         rows = RowSet.span(0, space.n_variants) if request.only is None else rows_where(space, request.only)
-        todo = choose(self.progress, request, rows)
+        todo: Mapping[Reason, RowSet] = choose(self.progress, request, rows)
         sharing = Sharing.of(self.definition)
         union = RowSet.empty()
         for chosen in todo.values():
             union = union | chosen
+        if request.pilot is not None:
+            union = pilot_rows(space, union, request.pilot)
+            todo = {reason: chosen & union for reason, chosen in todo.items() if len(chosen & union)}
         evaluations = count_evaluations(sharing, union)
         return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations, sharing)
 

@@ -219,9 +219,8 @@ class Backlog:
         spans = [self.sharing.span(self._tasks[name], run) for name, run in found.missing if self._tasks[name].is_local]
         if spans and self._waiting and self._waiting[0][0] == parcel.attempt:
             attempt, waiting = self._waiting.popleft()
-            past = max(stop for _, stop in spans)
-            aside = aside | waiting.within(int(waiting.starts[0]), past)
-            rest = waiting.within(past, int(waiting.stops[-1]))
+            mates = waiting.within(min(start for start, _ in spans), max(stop for _, stop in spans))
+            aside, rest = aside | mates, waiting - mates
             if len(rest):
                 self._waiting.appendleft((attempt, rest))
         self._blocked.append(_Blocked(parcel.attempt, aside, found.missing))
@@ -261,8 +260,17 @@ class Backlog:
                 self._put_first(one.attempt, one.positions)
         self._blocked = still
 
+    def reorder(self, order: Callable[[RowSet], list[RowSet]]) -> None:
+        """Send what waits in another order: *order* cuts positions into segments."""
+        by_attempt: dict[int, RowSet] = {}
+        for attempt, positions in self._waiting:
+            by_attempt[attempt] = by_attempt.get(attempt, RowSet.empty()) | positions
+        self._waiting = deque((attempt, part) for attempt, rows in by_attempt.items() for part in order(rows))
+
     def _put_first(self, attempt: int, positions: RowSet) -> None:
-        if self._waiting and self._waiting[0][0] == attempt:
+        following = self._waiting[0] if self._waiting else None
+        follows = following and following[0] == attempt and positions.stops[-1] <= following[1].starts[0]
+        if follows:
             positions = positions | self._waiting.popleft()[1]
         self._waiting.appendleft((attempt, positions))
 

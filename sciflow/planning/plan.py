@@ -10,6 +10,7 @@ from sciflow.planning.rows import RowSet
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sciflow.planning.forecast import Forecast
     from sciflow.planning.sharing import Sharing
 
 Reason = Literal["missing", "failed", "stale", "forced"]
@@ -72,6 +73,7 @@ class Plan:
     todo : rows to run, by reason
     n_evaluations : task name → how often it will be called: variants that share a run count once
     sharing : what variants share, and the order in which they run
+    forecast : core-hours and end, as far as recorded times tell; None where nobody asked
     """
 
     workflow: str
@@ -80,6 +82,7 @@ class Plan:
     todo: Mapping[Reason, RowSet]
     n_evaluations: Mapping[str, int]
     sharing: Sharing
+    forecast: Forecast | None = None
 
     @property
     def rows(self) -> RowSet:
@@ -105,6 +108,7 @@ class Plan:
             "not_in_space": self.progress.n_foreign,
             "todo": {reason: len(rows) for reason, rows in self.todo.items()},
             "evaluations": dict(self.n_evaluations),
+            **({"forecast": self.forecast.to_dict()} if self.forecast is not None else {}),
         }
 
     def __str__(self) -> str:
@@ -122,6 +126,8 @@ class Plan:
         if self.progress.n_foreign:
             n = self.progress.n_foreign
             lines.append(f"  {n:,} recorded variants are not part of this space; they stay on disk")
+        if self.forecast is not None and self.n_todo:
+            lines.append(str(self.forecast))
         return "\n".join(lines)
 
 
@@ -136,6 +142,7 @@ class Request:
     force : everything runs again
     rerun_stale : results of other code are computed again; otherwise they are kept and count as done
     causes : of the failed variants only those that failed so run again; all of them if empty
+    pilot : only so many of the variants run, spread over the space
     """
 
     retry_failed: bool = False
@@ -143,6 +150,7 @@ class Request:
     force: bool = False
     rerun_stale: bool = False
     causes: frozenset[str] = frozenset()
+    pilot: int | None = None
 
 
 def choose(progress: Progress, request: Request, rows: RowSet) -> dict[Reason, RowSet]:

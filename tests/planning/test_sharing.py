@@ -202,6 +202,12 @@ class Workers:
             self.backlog.give_back(parcel, RowSet.from_rows(positions[n:]))
 
 
+def halves_swapped(positions: RowSet) -> list[RowSet]:
+    """Another order, cut wherever it falls."""
+    head, tail = positions.split(len(positions) // 2)
+    return [part for part in (tail, head) if len(part)]
+
+
 def work(sharing: Sharing, todo: RowSet, draw: Any, *, hand_back: bool = True) -> Workers:
     backlog = Backlog(sharing, {1: todo})
     workers = Workers(sharing, backlog)
@@ -215,6 +221,8 @@ def work(sharing: Sharing, todo: RowSet, draw: Any, *, hand_back: bool = True) -
             answered = in_flight.pop(draw(st.integers(0, len(in_flight) - 1)))
             n_left = draw(st.integers(0, 3)) if hand_back and len(answered.positions) > 1 else 0
             workers.do(answered, n_left)
+            if draw(st.integers(0, 5)) == 0:
+                backlog.reorder(halves_swapped)
     return workers
 
 
