@@ -149,9 +149,10 @@ class ArrayOutput:
             if len(rows) == frame.n:
                 frame.read_into(self.name, target, reader)
                 return np.True_
-            if 4 * len(rows) < frame.n:  # few of many: not worth reading the others, which the checksum would need
-                reader.read_into(offset + int(rows[0]) * n_bytes, target)
-                return np.True_
+            if 4 * len(rows) >= frame.n:  # of fewer it is not worth reading the others, which the checksum needs
+                self.source.check(frame, self.name, reader)
+            reader.read_into(offset + int(rows[0]) * n_bytes, target)
+            return np.True_
         values, valid = _read_rows(frame, self.name, rows, reader)
         if axes is not None:
             values = np.stack([_turned(value, axes) for value in values]) if len(values) else values

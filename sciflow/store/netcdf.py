@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONTIGUOUS_BYTES: Final = 4 << 20
 _CHUNK_BYTES = 512 << 10
 _COMPRESSED_BYTES = 64 << 10  # a shorter column is not worth the index of its chunks
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20  # in memory at a time; larger ones cost the system more to hand out than they save
 _LONGEST_TEXT_AXIS = 10_000
 
 

@@ -45,6 +45,7 @@ _COMPACTED = "-compacted-"
 _ANY_FIRST_LINE = re.compile(rb"sciflow segment (\d{1,9})\n")
 
 _FIRST_BLOCK_BYTES, _BLOCK_BYTES = 64 << 10, 8 << 20  # of one read; it grows while reading goes straight on
+_PIECE_BYTES = 1 << 20  # fits the processor's cache
 _MAX_BUFFERS = 1024  # IOV_MAX of every system
 _SMALL_BYTES = 32 << 10  # joining shorter buffers is cheaper than handing each to the system
 
@@ -242,6 +243,18 @@ class BlockReader:
         self._start, self._block = offset, self._fetch(offset, self._block_bytes)
         return self._block[:n_bytes]
 
+    def checksum(self, offset: int, n_bytes: int) -> int:
+        """The checksum of *n_bytes* from *offset* on, which need not fit into memory."""
+        piece = memoryview(bytearray(min(n_bytes, _PIECE_BYTES)))
+        found = 0
+        while n_bytes:
+            got = os.preadv(self._descriptor, [piece[:n_bytes]], offset)
+            if not got:
+                break
+            found = zlib.crc32(piece[:got], found)
+            offset, n_bytes = offset + got, n_bytes - got
+        return found
+
     def read_into(self, offset: int, target: NDArray[Any]) -> None:
         """Fill a contiguous array with what stands from *offset* on.
 
@@ -381,9 +394,22 @@ class FrameRef:
         for column, sizes, offset in self.layout():
             if column["name"] not in long:
                 found = zlib.crc32(reader.read(offset, sum(sizes)), found)
-            elif with_long and zlib.crc32(reader.read(offset, sum(sizes))) != long[column["name"]]:
+            elif with_long and reader.checksum(offset, sum(sizes)) != long[column["name"]]:
                 return False
         return found == checksum
+
+    def check(self, name: str, reader: BlockReader) -> None:
+        """Return when a column is as it was written.
+
+        Raises
+        ------
+        FormatError
+            Its bytes changed on the disk.
+        """
+        long = self.header.get("long", {})
+        _, sizes, offset = self.place_of(name)
+        if name in long and reader.checksum(offset, sum(sizes)) != long[name]:
+            raise self._damage(name)
 
     def _buffers(self, name: str, sizes: list[int], offset: int, reader: Reader) -> list[memoryview]:
         data = reader.read(offset, sum(sizes))

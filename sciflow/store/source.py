@@ -15,6 +15,7 @@ from sciflow.store.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ class RecordSource:
 
     def __init__(self, records: Records, winners: NDArray[np.int64]) -> None:
         self._found = records, winners
+        self._checked: set[tuple[Path, int, str]] = set()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,6 +89,19 @@ class RecordSource:
                 self._find_again(found)
             else:
                 return np.append(codes, np.int32(-1))[winners], values
+
+    def check(self, frame: FrameRef, name: str, reader: BlockReader) -> None:
+        """Check a column of a frame, once, however many parts of it are read.
+
+        Raises
+        ------
+        FormatError
+            Its bytes changed on the disk.
+        """
+        place = (frame.path, frame.offset, name)
+        if place not in self._checked:
+            frame.check(name, reader)
+            self._checked.add(place)
 
     def _find_again(self, lost: tuple[Records, NDArray[np.int64]]) -> None:
         """Find the records of *lost* where they are now."""
