@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 _CANNOT_WRITE = 3  # exit status; the reason is on standard error
 
 
-def consolidate(
-    directory: SweepDirectory,
-    *,
-    layout: Literal["auto", "dense", "flat"] = "auto",
-    all_arrays: bool = False,
-    timeout_s: float | None = None,
-) -> Path:
-    """Write ``results.h5`` in a child process, and return its path.
+class Consolidation:
+    """A child process that writes ``results.h5``; it can be started before it is needed, as starting takes longest.
 
     Parameters
     ----------
@@ -40,8 +34,75 @@ def consolidate(
         only if the space is a product of axes.
     all_arrays
         Include output arrays also when they are more than a gigabyte.
-    timeout_s
-        Give up after so many seconds.
+    """
+
+    def __init__(
+        self,
+        directory: SweepDirectory,
+        *,
+        layout: Literal["auto", "dense", "flat"] = "auto",
+        all_arrays: bool = False,
+    ) -> None:
+        self._path = directory.path / RESULTS_NAME
+        options = ["--wait", "--layout", layout, *(["--all-arrays"] if all_arrays else [])]
+        self._child = subprocess.Popen(  # noqa: S603  our own module, no shell
+            interpreter.command("sciflow.store.consolidate", str(directory.path), *options),
+            env=interpreter.environment({"HDF5_USE_FILE_LOCKING": "FALSE"}),
+            start_new_session=True,  # Ctrl-C is the driver's to handle
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def write(self, *, timeout_s: float | None = None) -> Path:
+        """Write the file with all that is committed now, and return its path; once.
+
+        Parameters
+        ----------
+        timeout_s
+            Give up after so many seconds.
+
+        Raises
+        ------
+        StoreWriteError
+            The file cannot be written; an older one stays as it is, and so does everything committed.
+        StoreError
+            The sweep cannot be read, or the time is over.
+        """
+        try:
+            _, complaint = self._child.communicate("write\n", timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            self.close()
+            raise StoreError(
+                f"writing {self._path} took more than {timeout_s} s and was stopped; try again later"
+            ) from error
+        status = self._child.returncode
+        if status == 0:
+            return self._path
+        words = complaint.strip().splitlines()
+        if status < 0:
+            raise StoreWriteError(
+                f"writing {self._path} ended with {signal.Signals(-status).name}, which the HDF5 library does when the "
+                "disk is full; what was committed is safe: free space and export again"
+            )
+        kind = StoreWriteError if status == _CANNOT_WRITE else StoreError
+        raise kind(words[-1] if words else f"writing {self._path} failed without a word")
+
+    def close(self) -> None:
+        """End the child, whatever it does."""
+        self._child.kill()
+        self._child.communicate()
+
+
+def consolidate(
+    directory: SweepDirectory,
+    *,
+    layout: Literal["auto", "dense", "flat"] = "auto",
+    all_arrays: bool = False,
+    timeout_s: float | None = None,
+) -> Path:
+    """Write ``results.h5`` in a child process, and return its path; see `Consolidation`.
 
     Raises
     ------
@@ -50,32 +111,7 @@ def consolidate(
     StoreError
         The sweep cannot be read, or the time is over.
     """
-    path = directory.path / RESULTS_NAME
-    options = ["--layout", layout, *(["--all-arrays"] if all_arrays else [])]
-    try:
-        done = subprocess.run(  # noqa: S603  our own module, no shell
-            interpreter.command("sciflow.store.consolidate", str(directory.path), *options),
-            env=interpreter.environment({"HDF5_USE_FILE_LOCKING": "FALSE"}),
-            start_new_session=True,  # Ctrl-C is the driver's to handle
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StoreError(f"writing {path} took more than {timeout_s} s and was stopped; try again later") from error
-    if done.returncode == 0:
-        return path
-    words = done.stderr.strip().splitlines()
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        raise StoreWriteError(
-            f"writing {path} ended with {name}, which the HDF5 library does when the disk is full; "
-            "what was committed is safe: free space and export again"
-        )
-    kind = StoreWriteError if done.returncode == _CANNOT_WRITE else StoreError
-    raise kind(words[-1] if words else f"writing {path} failed without a word")
+    return Consolidation(directory, layout=layout, all_arrays=all_arrays).write(timeout_s=timeout_s)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,10 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", help="the sweep directory")
     parser.add_argument("--layout", choices=["auto", "dense", "flat"], default="auto")
     parser.add_argument("--all-arrays", action="store_true", help="also when arrays are more than a gigabyte")
+    parser.add_argument("--wait", action="store_true", help="write when a line comes on standard input")
     given = parser.parse_args(arguments)
     # only the child loads HDF5
     from sciflow.store.results_file import write_results  # noqa: PLC0415
 
+    if given.wait and not sys.stdin.readline():
+        return 0  # whoever started us is gone, or needs us no more
     try:
         write_results(SweepDirectory.open(given.directory), given.layout, all_arrays=given.all_arrays)
     except StoreWriteError as error:

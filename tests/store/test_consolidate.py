@@ -20,7 +20,7 @@ from sciflow.space.axis import Axis
 from sciflow.space.product import Grid
 from sciflow.store import column, netcdf, results_file
 from sciflow.store.commits import is_consolidated
-from sciflow.store.consolidate import consolidate, main
+from sciflow.store.consolidate import Consolidation, consolidate, main
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.frame import Frame
 from sciflow.store.lease import Session
@@ -439,3 +439,24 @@ def test_values_of_several_types_that_are_equal_are_written_apart(sweep, engine)
     texts = [text if isinstance(text, str) else text.decode() for text in opened(sweep, engine).y.values]
 
     assert texts == ["1", "True", "1.0", "1", "0"]
+
+
+def test_a_child_that_was_started_before_writes_what_is_committed_when_it_is_told(sweep):
+    space = Grid(a=[1, 2])
+    sweep.add_definition({"space": space.describe()})
+    writing = Consolidation(sweep)
+    record(sweep, space, [0, 1], y=[1.0, 2.0])
+
+    assert writing.write() == sweep.path / "results.h5"
+    assert opened(sweep).y.values.tolist() == [1.0, 2.0]
+
+
+def test_a_child_that_is_not_needed_ends_and_writes_nothing(sweep):
+    waiting = Consolidation(sweep)
+    waiting.close()
+    forgotten = Consolidation(sweep)
+    forgotten._child.stdin.close()  # as when its parent dies
+
+    assert forgotten._child.wait(timeout=60) == 0
+    forgotten._child.stderr.close()
+    assert not (sweep.path / "results.h5").exists()
