@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _MOST_REASONS = 20
 _MOST_WORKERS = 200
 _MOST_EVENTS = 12
+_MOST_KINDS = 10_000
 _RECENT_STEPS = 2000
 
 
@@ -166,12 +167,13 @@ class Follower:
         if not note.is_running:
             return WorkerStatus(note.host, note.pid, note.n_finished, note.rss_bytes)
         tasks: Sequence[Mapping[str, Any]] = () if self._tally is None else self._tally.definition.get("tasks", ())
+        step = 0 if len(tasks) == 1 else note.step
         return WorkerStatus(
             note.host,
             note.pid,
             note.n_finished,
             note.rss_bytes,
-            task=tasks[note.step]["name"] if 0 <= note.step < len(tasks) else "",
+            task=tasks[step]["name"] if 0 <= step < len(tasks) else "",
             variant="" if variant is None else variant.id,
             parameters=None if variant is None else dict(variant),
             running_s=max(0.0, now - note.started),
@@ -210,6 +212,7 @@ class _Said:
         self.waiting = ""
         self.busy_s = 0.0
         self._n_settled = 0
+        self._kinds: set[str] = set()
         self._steps: deque[tuple[float, float, int]] = deque(maxlen=_RECENT_STEPS)
         self._pauses: list[tuple[float, float]] = []  # the last one may have no end yet
 
@@ -221,9 +224,19 @@ class _Said:
     def listen(self) -> None:
         """Take in what was said since the last call."""
         for event in self._log.read():
-            if event.name in KEPT_EVENTS:
+            if event.name in KEPT_EVENTS and self._is_news(event):
                 self.newest.append(event)
             self._take(event)
+
+    def _is_news(self, event: Event) -> bool:
+        """Whether it was not told before: each worker tells the first failure of a kind that it meets."""
+        kind = event.facts.get("fingerprint")
+        if event.name != "variant.failed" or kind is None:
+            return True
+        known = kind in self._kinds
+        if len(self._kinds) < _MOST_KINDS:
+            self._kinds.add(str(kind))
+        return not known
 
     def _take(self, event: Event) -> None:
         facts = event.facts

@@ -32,6 +32,12 @@ def status_text(status: Status) -> str:
     return "\n".join(line for line in [*lines, *status.problems] if line)
 
 
+def status_line(status: Status) -> str:
+    """The status in one line, for log files."""
+    words = [counts(status), speed(status), status.waiting or ("" if status.is_driven else status.state)]
+    return f"{status.workflow}: " + "; ".join(word for word in words if word)
+
+
 def status_html(status: Status) -> str:
     """The status for notebooks."""
     shares = [("#2e8b57", status.n_done), ("#b8a13a", status.n_stale), ("#c0392b", status.n_failed)]
@@ -151,7 +157,7 @@ def describe_worker(worker: WorkerStatus) -> str:
     if worker.running_s is None:
         return f"{worker.n_finished:,} finished, {render_bytes(worker.memory_bytes)}"
     done = "" if worker.progress is None else f", {worker.progress:.0%}"
-    return f"{worker.task} for {render_seconds(worker.running_s)}{done}"
+    return f"{worker.task or 'a variant'} for {render_seconds(worker.running_s)}{done}"
 
 
 def _short(value: float) -> str:

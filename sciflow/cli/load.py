@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sciflow.engine.engine import Engine
     from sciflow.workflow.workflow import ExperimentalWorkflow
 
+_REQUESTS = frozenset({"retry_failed", "causes", "only", "force"})
 _DATA_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".toml"})
 
 
@@ -77,11 +78,16 @@ class _Reached(BaseException):
     """The script came to its first sweep."""
 
 
-def load_workflow(source: Source) -> Loaded:
+def load_workflow(source: Source, only_for: str | None = None) -> Loaded:
     """Run the script up to its first sweep and take that workflow; nothing after it executes.
 
     A script that asks for no sweep runs to its end; then its one workflow is taken, or the named one. What the
     script prints meanwhile goes to stderr: stdout belongs to the command.
+
+    Parameters
+    ----------
+    only_for
+        The name that the workflow must have.
 
     Raises
     ------
@@ -104,11 +110,18 @@ def load_workflow(source: Source) -> Loaded:
             pass
         finally:
             intercept.reset(token)
+    if only_for is not None:
+        return _called(source, module, only_for, reached[0] if reached else None)
     return _choose(source, module, reached[0] if reached else None)
 
 
-def run_script(source: Source) -> tuple[list[Loaded], Loaded | None]:
+def run_script(source: Source, only_for: str | None = None) -> tuple[list[Loaded], Loaded | None]:
     """Run the whole script.
+
+    Parameters
+    ----------
+    only_for
+        The workflow that alone is to run again what `laid_over` asks for; sweeps of others run what is missing.
 
     Returns
     -------
@@ -119,8 +132,12 @@ def run_script(source: Source) -> tuple[list[Loaded], Loaded | None]:
     """
     ran: list[Loaded] = []
 
+    asked = overrides.get()
+    plain = {name: value for name, value in asked.items() if name not in _REQUESTS}
+
     def note(engine: Engine, workflow: ExperimentalWorkflow) -> None:
         ran.append(Loaded(workflow, engine))
+        overrides.set(asked if only_for in {None, workflow.name} else plain)
 
     with _as_main(source.path) as module:
         token = intercept.set(note)
@@ -128,6 +145,7 @@ def run_script(source: Source) -> tuple[list[Loaded], Loaded | None]:
             _execute(source.path, module)
         finally:
             intercept.reset(token)
+    overrides.set(asked)
     return ran, None if ran else _choose(source, module, None)
 
 
@@ -171,6 +189,23 @@ def _choose(source: Source, module: ModuleType, reached: Loaded | None) -> Loade
         f"{source.path} has {len(distinct)} workflows and runs none of them: {names}; "
         f"say which, as {source.path}:{next(iter(found))}"
     )
+
+
+def _called(source: Source, module: ModuleType, name: str, reached: Loaded | None) -> Loaded:
+    """The workflow that is called *name*."""
+    from sciflow.workflow.workflow import ExperimentalWorkflow  # noqa: PLC0415  as above
+
+    if reached is not None and reached.workflow.name == name:
+        return reached
+    for one in vars(module).values():
+        if isinstance(one, ExperimentalWorkflow) and one.name == name:
+            return Loaded(one, reached.engine if reached else None)
+    if reached is not None:
+        raise WorkflowError(
+            f"{source.path} is read up to its first sweep, which is of {reached.workflow.name!r}, and has not made the "
+            f"workflow {name!r} by then; run it to see"
+        )
+    raise WorkflowError(f"{source.path} does not make the workflow {name!r} any more")
 
 
 @contextlib.contextmanager

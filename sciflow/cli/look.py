@@ -1,4 +1,4 @@
-"""Commands about a sweep: its status, its results, its best variants, its figures."""
+"""Commands about what a sweep has found: its results, its best variants, its figures."""
 
 from __future__ import annotations
 
@@ -7,50 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sciflow.cli.options import directory_option, examples, json_option, sweep_argument
 from sciflow.cli.show import print_json, render_value
-from sciflow.cli.state import describe, look_at
 from sciflow.cli.sweeps import find_sweep
 
 if TYPE_CHECKING:
     from sciflow.analysis.results import Results
 
 _MOST_ROWS = 60
-_directory = click.option("--directory", metavar="DIR", help="Where sweeps are kept (default: sweeps).")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_sweep = click.argument("sweep")
-
-
-def _epilog(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
-@click.command(epilog=_epilog("sciflow status neural_network_training", "sciflow status sweeps/ising --json"))
-@_sweep
-@_directory
-@_json
-def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
-    """Say how far a sweep is, who drives it, and what failed.
-
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
-    """
-    state = look_at(find_sweep(sweep, directory))
-    if as_json:
-        print_json(state.to_dict())
-    else:
-        click.echo(describe(state))
 
 
 @click.command(
-    epilog=_epilog(
+    epilog=examples(
         "sciflow results ising",
         "sciflow results ising --query \"temperature < 2 and status == 'done'\" --csv > cold.csv",
     )
 )
-@_sweep
+@sweep_argument
 @click.option("--query", metavar="QUERY", help="Only the rows for which this holds.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print all rows as CSV.")
-@_json
-@_directory
+@json_option
+@directory_option
 def results(sweep: str, *, query: str | None, as_csv: bool, as_json: bool, directory: str | None) -> None:
     """Print the results as a table, one row per variant.
 
@@ -71,18 +48,18 @@ def results(sweep: str, *, query: str | None, as_csv: bool, as_json: bool, direc
 
 
 @click.command(
-    epilog=_epilog(
+    epilog=examples(
         "sciflow best neural_network_training validation_accuracy",
         'sciflow best fit loss --minimize --top 5 --where "layers < 3" --json',
     )
 )
-@_sweep
+@sweep_argument
 @click.argument("metric")
 @click.option("--minimize", is_flag=True, help="The smallest value is the best.")
 @click.option("--top", type=click.IntRange(min=1), default=1, metavar="N", help="The N best, best first.")
 @click.option("--where", metavar="QUERY", help="Only among variants for which this holds.")
-@_json
-@_directory
+@json_option
+@directory_option
 def best(
     sweep: str,
     metric: str,
@@ -115,15 +92,15 @@ def best(
 
 
 @click.command(
-    epilog=_epilog(
+    epilog=examples(
         "sciflow plot neural_network_training",
         "sciflow plot neural_network_training accuracy_vs_parameters -o accuracy.pdf",
     )
 )
-@_sweep
+@sweep_argument
 @click.argument("name", required=False)
 @click.option("-o", "--output", metavar="FILE", help="Where to write (default: NAME.png here).")
-@_directory
+@directory_option
 def plot(sweep: str, name: str | None, *, output: str | None, directory: str | None) -> None:
     """Draw the figures that the workflow asks for, or only NAME.
 

@@ -6,8 +6,10 @@ from typing import IO, Any
 
 import click
 
-from sciflow.cli.look import best, plot, results, status
-from sciflow.cli.run import plan, run, validate
+from sciflow.cli.follow import attach, cancel, status, wait, watch
+from sciflow.cli.look import best, plot, results
+from sciflow.cli.options import EXIT_CODES, examples
+from sciflow.cli.run import plan, retry, run, validate
 from sciflow.errors import SciflowError
 
 
@@ -21,6 +23,10 @@ class CleanError(click.ClickException):
 
 class Commands(click.Group):
     """The commands; what sciflow refuses becomes one message on stderr and exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        """Name the commands in the order in which they are needed."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -36,14 +42,12 @@ class Commands(click.Group):
             raise CleanError(error.format_message()) from error
 
 
-EPILOG = """\b
-Examples:
-  sciflow run examples/neural_network.py --now
-  sciflow status neural_network_training
-  sciflow best neural_network_training validation_accuracy
-
-Exit codes: 0 all done, 2 usage, 3 finished with failed variants, 1 other errors.
-"""
+EPILOG = examples(
+    "sciflow run examples/neural_network.py --now",
+    "sciflow status neural_network_training",
+    "sciflow best neural_network_training validation_accuracy",
+    after=EXIT_CODES,
+)
 
 
 @click.group(cls=Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,7 +56,7 @@ def main() -> None:
     """Run parameter sweeps, and read their results."""
 
 
-for command in (run, plan, validate, status, results, best, plot):
+for command in (run, plan, validate, retry, status, watch, attach, wait, cancel, results, best, plot):
     main.add_command(command)
 
 if __name__ == "__main__":

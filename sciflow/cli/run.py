@@ -1,15 +1,26 @@
-"""Commands about a workflow: run it, plan it, validate it."""
+"""Commands about a workflow: run it, plan it, run again what failed, validate it."""
 
 from __future__ import annotations
 
 import contextlib
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from sciflow.cli.load import Loaded, ScriptError, Source, laid_over, load_workflow, run_script
+from sciflow.cli.options import (
+    EXIT_CODES,
+    FAILED_VARIANTS,
+    directory_option,
+    examples,
+    file_argument,
+    json_option,
+    verbose_option,
+)
 from sciflow.cli.show import print_json
+from sciflow.cli.sweeps import script_of
+from sciflow.running.failure import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -18,52 +29,58 @@ if TYPE_CHECKING:
     from sciflow.planning.plan import Plan
     from sciflow.workflow.binding import Definition
 
-FAILED_VARIANTS = 3
-"""Exit code of a sweep that finished with failed variants."""
-
 CLUSTERS = ("local", "inline")
 ON_STALE = ("ask", "keep", "rerun", "error")
 
-_file = click.argument("file")
-_directory = click.option("--directory", metavar="DIR", help="Where sweeps are kept (default: sweeps).")
-_verbose = click.option("-v", "--verbose", is_flag=True, help="Show the whole traceback of a script that fails.")
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 def _options_of_a_sweep(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that `run` and `plan` share."""
+    """Add the options that `run`, `plan` and `retry` share."""
     for option in reversed(
         (
             click.option("--only", metavar="QUERY", help="Only these variants, such as \"a < 3 and b == 'x'\"."),
-            click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before."),
             click.option(
                 "--on-stale",
                 type=click.Choice(ON_STALE),
                 help="Results that other code made: keep them, run them again, refuse, or ask (the default).",
             ),
-            _directory,
-            _verbose,
+            directory_option,
+            verbose_option,
         )
     ):
         command = option(command)
     return command
 
 
-@click.command(
-    epilog="""\b
-Examples:
-  sciflow run examples/neural_network.py --now
-  sciflow run study.py:cooling --workers 4 --only "temperature < 2"
+def _options_of_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `run` and `retry` share."""
+    for option in reversed(
+        (
+            click.option("--cluster", type=click.Choice(CLUSTERS), help="Worker processes, or this one."),
+            click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of local workers."),
+            click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says."),
+            click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing."),
+            click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
+        )
+    ):
+        command = option(command)
+    return command
 
-Exit codes: 0 all done, 2 usage, 3 finished with failed variants, 1 other errors.
-"""
+
+_retry_failed = click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before.")
+_force = click.option("--force", is_flag=True, help="Run everything again; the newest result counts.")
+
+
+@click.command(
+    epilog=examples(
+        "sciflow run examples/neural_network.py --now",
+        'sciflow run study.py:cooling --workers 4 --only "temperature < 2"',
+        after=EXIT_CODES,
+    )
 )
-@_file
-@click.option("--cluster", type=click.Choice(CLUSTERS), help="Where variants run: worker processes, or this one.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of local worker processes.")
-@click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says.")
-@click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing (as `sciflow plan`).")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@file_argument
+@_options_of_a_run
+@_retry_failed
+@_force
 @_options_of_a_sweep
 def run(
     file: str,
@@ -73,8 +90,9 @@ def run(
     now: bool,
     dry_run: bool,
     quiet: bool,
-    only: str | None,
     retry_failed: bool,
+    force: bool,
+    only: str | None,
     on_stale: str | None,
     directory: str | None,
     verbose: bool,
@@ -84,47 +102,79 @@ def run(
     FILE is a Python script, run as `python FILE` would run it, with the options here in place of its own; if it
     only defines a workflow, that one is run. FILE:NAME runs one workflow of several.
     """
-    source = Source.parse(file)
     options = _chosen(
-        cluster=_cluster_for(cluster, workers),
-        workers=workers,
-        policy="immediate" if now else None,
-        progress=False if quiet else None,
-        directory=directory,
-        on_stale=on_stale,
+        **_engine_options(cluster, workers, now=now, quiet=quiet, directory=directory, on_stale=on_stale),
         only=only,
         retry_failed=retry_failed or None,
+        force=force or None,
     )
-    with laid_over(options), _whole_traceback(wanted=verbose):
-        if dry_run:
-            click.echo(str(_plan(load_workflow(source), only=only, retry_failed=retry_failed)))
-            return
-        ran, left = run_script(source) if source.name is None else ([], load_workflow(source))
-        if left is not None:
-            engine = left.engine or _new_engine()
-            engine.execute_parameter_sweep(left.workflow)
-            ran = [Loaded(left.workflow, engine)]
-        failed = any(one.engine.plan(one.workflow).progress.n_failed for one in ran if one.engine)
-    if failed:
-        raise click.exceptions.Exit(FAILED_VARIANTS)
+    _run(Source.parse(file), options, dry_run=dry_run, verbose=verbose)
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  sciflow plan examples/neural_network.py
-  sciflow plan study.py --retry-failed --json
-"""
+    epilog=examples(
+        "sciflow retry neural_network_training --failed",
+        'sciflow retry study.py --failed --cause timeout --only "size > 64"',
+        after=EXIT_CODES,
+    )
 )
-@_file
-@_json
+@click.argument("sweep_or_file")
+@click.option("--failed", is_flag=True, help="Variants that failed (the default: nothing else is run again).")
+@click.option(
+    "--cause",
+    "causes",
+    multiple=True,
+    type=click.Choice(get_args(Cause)),
+    metavar="CAUSE",
+    help=f"Only those that failed so; may be given several times: {', '.join(get_args(Cause))}.",
+)
+@_options_of_a_run
+@_options_of_a_sweep
+def retry(
+    sweep_or_file: str,
+    *,
+    failed: bool,  # noqa: ARG001  says what is meant; there is nothing else yet
+    causes: tuple[str, ...],
+    cluster: str | None,
+    workers: int | None,
+    now: bool,
+    dry_run: bool,
+    quiet: bool,
+    only: str | None,
+    on_stale: str | None,
+    directory: str | None,
+    verbose: bool,
+) -> None:
+    """Run variants again that failed, and what is missing.
+
+    SWEEP_OR_FILE is the script that makes the sweep, or the sweep (a directory, or its name under sweeps/) if the
+    script is still where it was.
+    """
+    source, found_in, workflow = script_of(sweep_or_file, directory)
+    options = _chosen(
+        **_engine_options(cluster, workers, now=now, quiet=quiet, directory=found_in or directory, on_stale=on_stale),
+        only=only,
+        retry_failed=True,
+        causes=causes or None,
+    )
+    _run(source, options, dry_run=dry_run, verbose=verbose, only_for=workflow)
+
+
+@click.command(
+    epilog=examples("sciflow plan examples/neural_network.py", "sciflow plan study.py --retry-failed --json")
+)
+@file_argument
+@json_option
+@_retry_failed
+@_force
 @_options_of_a_sweep
 def plan(
     file: str,
     *,
     as_json: bool,
-    only: str | None,
     retry_failed: bool,
+    force: bool,
+    only: str | None,
     on_stale: str | None,
     directory: str | None,
     verbose: bool,
@@ -134,7 +184,7 @@ def plan(
     A script is executed up to its first sweep.
     """
     with laid_over(_chosen(directory=directory, on_stale=on_stale)), _whole_traceback(wanted=verbose):
-        planned = _plan(load_workflow(Source.parse(file)), only=only, retry_failed=retry_failed)
+        planned = _plan(load_workflow(Source.parse(file)), only=only, retry_failed=retry_failed, force=force)
     if as_json:
         print_json(planned.to_dict())
     else:
@@ -142,15 +192,11 @@ def plan(
 
 
 @click.command(
-    epilog="""\b
-Examples:
-  sciflow validate examples/neural_network.py
-  sciflow validate study.py:cooling --json
-"""
+    epilog=examples("sciflow validate examples/neural_network.py", "sciflow validate study.py:cooling --json")
 )
-@_file
-@_json
-@_verbose
+@file_argument
+@json_option
+@verbose_option
 def validate(file: str, *, as_json: bool, verbose: bool) -> None:
     """Check the workflow in FILE, and show where each argument comes from.
 
@@ -187,14 +233,39 @@ def _steps(definition: Definition) -> Iterator[str]:
             yield f"    {argument.name} <- {source}"
 
 
-def _chosen(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+def _run(source: Source, options: dict[str, Any], *, dry_run: bool, verbose: bool, only_for: str | None = None) -> None:
+    """Run a script with these options; for *only_for*, what they ask to run again is asked of that workflow alone."""
+    with laid_over(options), _whole_traceback(wanted=verbose):
+        if dry_run:
+            click.echo(str(_plan(load_workflow(source, only_for))))
+            return
+        ran, left = run_script(source, only_for) if source.name is None else ([], load_workflow(source))
+        if left is not None:
+            engine = left.engine or _new_engine()
+            engine.execute_parameter_sweep(left.workflow)
+            ran = [Loaded(left.workflow, engine)]
+        failed = any(one.engine.plan(one.workflow).progress.n_failed for one in ran if one.engine)
+    if failed:
+        raise click.exceptions.Exit(FAILED_VARIANTS)
 
 
-def _cluster_for(cluster: str | None, workers: int | None) -> str | None:
+def _engine_options(
+    cluster: str | None, workers: int | None, *, now: bool, quiet: bool, directory: str | None, on_stale: str | None
+) -> dict[str, Any]:
     if workers is not None and cluster == "inline":
         raise click.UsageError("--workers is for --cluster local; inline runs in this process alone")
-    return "local" if workers is not None else cluster
+    return {
+        "cluster": "local" if workers is not None else cluster,
+        "workers": workers,
+        "policy": "immediate" if now else None,
+        "progress": False if quiet else None,
+        "directory": directory,
+        "on_stale": on_stale,
+    }
+
+
+def _chosen(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _new_engine() -> Engine:
@@ -203,9 +274,9 @@ def _new_engine() -> Engine:
     return Engine()
 
 
-def _plan(loaded: Loaded, *, only: str | None, retry_failed: bool) -> Plan:
+def _plan(loaded: Loaded, **request: Any) -> Plan:
     engine = loaded.engine or _new_engine()
-    return engine.plan(loaded.workflow, only=only, retry_failed=retry_failed)
+    return engine.plan(loaded.workflow, **request)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
-    from sciflow.cli.load import Loaded
+    from sciflow.cli.load import Loaded, Source
 
 DEFAULT_DIRECTORY = "sweeps"
 """Where an engine keeps sweeps unless told otherwise."""
@@ -44,6 +44,43 @@ def find_sweep(text: str, directory: str | None = None) -> Path:
     raise click.UsageError(
         f"{text!r} is no sweep and no script; sweeps in {home}: {', '.join(there) or 'none'}"
         + ("" if directory else " (--directory looks elsewhere)")
+    )
+
+
+def script_of(text: str, directory: str | None = None) -> tuple[Source, str | None, str | None]:
+    """The script behind *text*, which is a script or a sweep.
+
+    Returns
+    -------
+    Source
+        The script.
+    str or None
+        For a sweep: the directory it is kept in.
+    str or None
+        For a sweep: the name of its workflow; the script may have others.
+
+    Raises
+    ------
+    click.UsageError
+        There is neither, or the script of the sweep is not where it was.
+    """
+    from sciflow.cli.load import Source  # noqa: PLC0415  `sciflow --help` does without it
+
+    if Path(text.rpartition(":")[0] or text).is_file() or Path(text).is_file():
+        return Source.parse(text), None, None
+    path = find_sweep(text, directory)
+    from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  brings NumPy
+
+    sweep = SweepDirectory.open(path)
+    told = [session["argv"][0] for session in reversed(sweep.sessions()) if session.get("argv")]
+    for name in dict.fromkeys(told):
+        # a relative name is relative to where the sweeps folder is, unless the script was run from elsewhere
+        for file in (Path(name), sweep.path.parent.parent / name):
+            if file.suffix == ".py" and file.is_file():
+                return Source(file, None), str(sweep.path.parent), sweep.workflow
+    known = f" (it was run by {told[0]})" if told else ""
+    raise click.UsageError(
+        f"the script that makes {text!r} is not found from here{known}; give the script in place of the sweep"
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sciflow.engine.driver import Driver
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
+from sciflow.engine.outlook import outlook
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
@@ -113,7 +114,9 @@ class Engine:
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
-        return sweep.plan(Request(retry_failed, only, force, rerun_stale=self.on_stale == "rerun"))
+        request = _request(retry_failed=retry_failed, only=only, force=force)
+        plan = sweep.plan(replace(request, rerun_stale=self.on_stale == "rerun"))
+        return replace(plan, forecast=outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources)))
 
     def execute_parameter_sweep(
         self,
@@ -148,13 +151,7 @@ class Engine:
         interceptor = intercept.get()
         if interceptor is not None:
             interceptor(self, workflow)
-        forced: Mapping[str, Any] = overrides.get()
-        request = Request(
-            forced.get("retry_failed", retry_failed),
-            forced.get("only", only),
-            forced.get("force", force),
-            causes=frozenset(forced.get("causes", ())),
-        )
+        request = _request(retry_failed=retry_failed, only=only, force=force)
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         whole = _definition_of(workflow)
@@ -240,6 +237,17 @@ class Engine:
         if choice == "keep":
             return False
         raise StaleError(f"{text}; nothing was run")
+
+
+def _request(*, retry_failed: bool, only: str | None, force: bool) -> Request:
+    """What a call asks for, or the command line in its place."""
+    forced: Mapping[str, Any] = overrides.get()
+    return Request(
+        forced.get("retry_failed", retry_failed),
+        forced.get("only", only),
+        forced.get("force", force),
+        causes=frozenset(forced.get("causes", ())),
+    )
 
 
 def _definition_of(workflow: ExperimentalWorkflow) -> Definition:

@@ -1,20 +1,28 @@
-"""Display: one line of progress with rate and time left; a bar in terminals and notebooks, plain lines elsewhere."""
+"""Display: one line of progress with pace, time left and failures; a bar in terminals, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sciflow.analysis.words import render_rate
+from sciflow.planning.pace import recent_pace
 from sciflow.quantities import render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
+    from sciflow.planning.pace import Pace
+
 PLAIN_EVERY_S = 10.0
 """Seconds between two lines where there is no terminal (a log file, a batch job)."""
+
+_RECENT_STEPS = 500
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:,}/{total:,}{postfix}"  # it must fit 80 columns, what it counts too
 
 
 class Display(Protocol):
@@ -28,9 +36,52 @@ class Display(Protocol):
         """Write one line that stays."""
         ...
 
-    def close(self) -> None:
-        """End the display."""
+    def close(self, end: str = "") -> None:
+        """End the display, once, with a last line if there is something to be said."""
         ...
+
+
+class Meter:
+    """Counts what is settled, and knows how fast that goes.
+
+    Parameters
+    ----------
+    n_variants : size of the space
+    n_before : variants that are not to be run: settled before, or left as they are
+    clock : gives seconds
+    """
+
+    def __init__(self, n_variants: int, n_before: int, clock: Callable[[], float]) -> None:
+        self.n_variants = n_variants
+        self.n_settled = self.n_before = n_before
+        self.n_failed = 0
+        self._clock = clock
+        self.started = clock()
+        self._steps: deque[tuple[float, float, int]] = deque([(self.started, self.started, 0)], maxlen=_RECENT_STEPS)
+
+    def advance(self, n_done: int, n_failed: int) -> None:
+        """Count settled variants."""
+        self.n_settled += n_done + n_failed
+        self.n_failed += n_failed
+        self._steps.append((self._steps[-1][1], self._clock(), n_done + n_failed))
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast variants were settled of late; None when it is too early to say."""
+        starts, ends, counts = zip(*self._steps, strict=True)
+        return recent_pace(starts, ends, counts, self._clock())
+
+    def words(self, *, short: bool = False) -> str:
+        """What is known besides the count: the failures, the pace, the time left."""
+        words = [f"{self.n_failed:,} failed"] if self.n_failed else []
+        pace, n_left = self.pace, self.n_variants - self.n_settled
+        if pace is not None and pace.usual > 0:
+            rate = render_rate(pace.usual)
+            words.append(rate.replace(" variants/", "/") if short else rate)
+            if n_left > 0:
+                left = render_seconds(n_left / pace.usual)
+                words.append(f"{left} left" if short else f"about {left} left")
+        return ", ".join(words)
 
 
 class Silent:
@@ -43,37 +94,41 @@ class Silent:
         """Write one line that stays."""
         print(text, file=sys.stderr, flush=True)  # noqa: T201  the only way to tell the user why nothing runs yet
 
-    def close(self) -> None:
+    def close(self, end: str = "") -> None:
         """Nothing to end."""
 
 
 class Bar:
     """A tqdm bar, in a terminal or a notebook."""
 
-    def __init__(self, name: str, n_variants: int, n_before: int) -> None:
+    def __init__(self, name: str, n_variants: int, n_before: int, clock: Callable[[], float] = time.monotonic) -> None:
         if _in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
             from tqdm.notebook import tqdm  # noqa: PLC0415  only where it can be shown
         else:
             from tqdm import tqdm  # noqa: PLC0415  a sweep with nothing to do shows no bar
-        self._n_failed = 0
-        self._bar: Any = tqdm(
-            total=n_variants, initial=n_before, desc=name, unit=" variants", dynamic_ncols=True, smoothing=0.1
-        )
+        self._meter = Meter(n_variants, n_before, clock)
+        self._closed = False
+        self._bar: Any = tqdm(total=n_variants, initial=n_before, desc=name, dynamic_ncols=True, bar_format=_BAR)
 
     def advance(self, n_done: int, n_failed: int) -> None:
         """Move the bar."""
-        if n_failed:
-            self._n_failed += n_failed
-            self._bar.set_postfix_str(f"{self._n_failed:,} failed", refresh=False)
+        self._meter.advance(n_done, n_failed)
+        self._bar.set_postfix_str(self._meter.words(short=True), refresh=False)
         self._bar.update(n_done + n_failed)
 
     def say(self, text: str) -> None:
         """Write one line above the bar."""
         self._bar.write(text, file=sys.stderr)
 
-    def close(self) -> None:
-        """Leave the bar as it stands."""
+    def close(self, end: str = "") -> None:
+        """Leave the bar as it stands, and the last line below it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._bar.refresh()
         self._bar.close()
+        if end:
+            self.say(end)
 
 
 class Lines:
@@ -82,35 +137,35 @@ class Lines:
     def __init__(
         self, name: str, n_variants: int, n_before: int, stream: TextIO, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._name, self._total, self._stream, self._clock = name, n_variants, stream, clock
-        self._settled = self._before = n_before
-        self._n_failed = 0
-        self._started = self._last = clock()
+        self._name, self._stream, self._clock = name, stream, clock
+        self._meter = Meter(n_variants, n_before, clock)
+        self._last = clock()
+        self._closed = False
 
     def advance(self, n_done: int, n_failed: int) -> None:
         """Count, and write a line when it is time."""
-        self._settled += n_done + n_failed
-        self._n_failed += n_failed
+        self._meter.advance(n_done, n_failed)
         if self._clock() - self._last >= PLAIN_EVERY_S:
             self._last = self._clock()
             self.say(self._line())
 
     def _line(self) -> str:
-        elapsed = max(self._clock() - self._started, 1e-9)
-        rate = (self._settled - self._before) / elapsed
-        failed = f", {self._n_failed:,} failed" if self._n_failed else ""
-        n_left = self._total - self._settled
-        left = f", about {render_seconds(n_left / rate)} left" if rate and n_left else ""
-        return f"{self._name}: {self._settled:,} of {self._total:,} variants{failed}, {rate:.3g} variants/s{left}"
+        meter = self._meter
+        counted = f"{self._name}: {meter.n_settled:,} of {meter.n_variants:,} variants"
+        known = meter.words()
+        return f"{counted}, {known}" if known else counted
 
     def say(self, text: str) -> None:
         """Write one line."""
         print(text, file=self._stream, flush=True)
 
-    def close(self) -> None:
+    def close(self, end: str = "") -> None:
         """Write the last line."""
-        if self._settled > self._before:
-            self.say(self._line())
+        if self._closed:
+            return
+        self._closed = True
+        if end or self._meter.n_settled > self._meter.n_before:
+            self.say(end or self._line())
 
 
 def open_display(name: str, n_variants: int, n_before: int, *, wanted: bool) -> Display:
@@ -120,6 +175,15 @@ def open_display(name: str, n_variants: int, n_before: int, *, wanted: bool) -> 
     if _in_notebook() or sys.stderr.isatty():
         return Bar(name, n_variants, n_before)
     return Lines(name, n_variants, n_before, sys.stderr)
+
+
+def end_line(name: str, n_done: int, n_failed: int, took_s: float, utilisation: float | None) -> str:
+    """What a driver says last: what it ran, how long that took, and how busy its workers were."""
+    n = n_done + n_failed
+    failed = f" ({n_failed:,} failed)" if n_failed else ""
+    rate = f", {render_rate(n / took_s)}" if took_s > 0 and n else ""
+    busy = "" if utilisation is None else f"; workers were busy {utilisation:.0%} of the time"
+    return f"{name}: {n:,} variants{failed} in {render_seconds(took_s)}{rate}{busy}"
 
 
 def _in_notebook() -> bool:

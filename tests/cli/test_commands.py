@@ -91,6 +91,28 @@ workflow.add_parameter_space({"a": [1, 2]})
     sciflow(*arguments, "--retry-failed", expect=0)
 
 
+def test_force_runs_everything_again(script: Callable[..., str], sciflow: Sciflow, folder: Path) -> None:
+    text = """
+import sciflow
+def f(a):
+    with open("calls", "a") as file:
+        file.write("x")
+    return {"y": a}
+workflow = sciflow.ExperimentalWorkflow("w")
+workflow.add_task("f", f)
+workflow.add_parameter_space({"a": [1, 2]})
+"""
+    name = script(text)
+    arguments = ("run", name, "--cluster", "inline", "--quiet")
+    sciflow(*arguments)
+    sciflow(*arguments)
+    assert (folder / "calls").read_text() == "xx"
+
+    assert "2 forced" in sciflow("plan", name, "--force").stdout
+    sciflow(*arguments, "--force")
+    assert (folder / "calls").read_text() == "xxxx"
+
+
 def test_a_dry_run_and_a_plan_run_nothing(script: Callable[..., str], sciflow: Sciflow, folder: Path) -> None:
     name = script()
 
@@ -178,17 +200,19 @@ def test_status_says_how_far_it_is_who_worked_and_what_failed(finished: str, sci
     state = json.loads(sciflow("status", f"sweeps/{finished}", "--json").stdout)
 
     assert "6 variants: 4 done, 2 failed, 0 missing" in text
-    assert "nobody works on it; the last driver ended well" in text
-    assert "2 failed in square (a = 2): ArithmeticError: a is 2" in text
+    assert "none; the last ended well" in text
+    assert "2 exception in square (a = 2): ArithmeticError: a is 2" in text
     assert (state["n_variants"], state["n_done"], state["n_failed"], state["n_missing"]) == (6, 4, 2, 0)
-    assert state["driver"]["state"] == "ended"
+    assert (state["state"], state["driver"]["life"]) == ("complete", "ended")
+    assert state["failures"][0]["separated_by"] == "a = 2"
     assert 'raise ArithmeticError(f"a is {a}")' in state["failures"][0]["traceback"]
 
 
 def test_a_script_stands_for_its_sweep(finished: str, sciflow: Sciflow) -> None:
-    by_script = json.loads(sciflow("status", "study.py", "--json").stdout)
+    by_script, by_name = (json.loads(sciflow("status", name, "--json").stdout) for name in ("study.py", finished))
 
-    assert by_script == json.loads(sciflow("status", finished, "--json").stdout)
+    assert by_script.pop("time") <= by_name.pop("time")
+    assert by_script == by_name
 
 
 def test_the_sweep_of_a_script_that_never_ran_is_an_error_that_says_how_to_run_it(

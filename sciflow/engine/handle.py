@@ -1,0 +1,127 @@
+"""A sweep that runs elsewhere, in one's hand: its status, its results, its end, and a way to stop it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sciflow.analysis.follow import Follower
+from sciflow.analysis.words import status_html
+from sciflow.store.sessions import request_cancel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sciflow.analysis.results import Results
+    from sciflow.analysis.status import Status
+
+LOOK_S = 1.0
+"""Seconds between two looks while waiting; more when a look itself takes long."""
+
+_SHARE = 20  # looking may take this fraction of the time
+
+
+def attach(directory: str | os.PathLike[str]) -> SweepHandle:
+    """A handle on the sweep in *directory*, wherever and by whomever it is driven.
+
+    Raises
+    ------
+    FormatError
+        There is no sweep, or a newer release wrote it.
+    """
+    return SweepHandle(directory)
+
+
+class SweepHandle:
+    """Looks at a sweep, waits for its end, and asks its driver to stop; get one with `sciflow.attach`.
+
+    It reads the sweep directory and nothing else, so it works from any notebook that sees the directory, and takes
+    nothing away from the driver.
+
+    Examples
+    --------
+    >>> sweep = sciflow.attach("sweeps/ising")  # doctest: +SKIP
+    >>> sweep.status().n_done  # doctest: +SKIP
+    4096
+    >>> sweep.wait(timeout=3600).n_failed  # doctest: +SKIP
+    0
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._follower = Follower(os.fspath(directory))
+
+    @property
+    def directory(self) -> Path:
+        """The sweep directory."""
+        return self._follower.directory.path
+
+    @property
+    def results(self) -> Results:
+        """The results as they are now, also while the sweep runs."""
+        from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
+
+        return open_results(self.directory)
+
+    def status(self) -> Status:
+        """How the sweep is now."""
+        return self._follower.look()
+
+    def wait(self, timeout: float | None = None) -> Status:
+        """Wait until nobody works on the sweep any more, and return its last status.
+
+        That it ended does not say how: ``status.is_complete``, ``status.n_failed`` and ``status.driver.life`` do.
+        Nothing is waited for when nobody works on it.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; None for no limit.
+
+        Raises
+        ------
+        TimeoutError
+            The sweep still runs.
+        """
+        give_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            begun = time.monotonic()
+            status = self.status()
+            if not status.is_driven:
+                return status
+            now = time.monotonic()
+            if give_up is not None and now >= give_up:
+                raise TimeoutError(f"the sweep still runs: {status}")
+            pause = max(LOOK_S, _SHARE * (now - begun))
+            time.sleep(pause if give_up is None else min(pause, max(0.0, give_up - now)))
+
+    def cancel(self) -> str:
+        """Ask the driver to stop, and say what happens; does not wait for it (`wait` does).
+
+        The driver takes no new work; variants that run are finished, or saved where their tasks can do so, and what
+        is finished stays. Running the script again goes on.
+
+        Raises
+        ------
+        StoreWriteError
+            The sweep directory cannot be written to.
+        """
+        status = self.status()
+        driver = status.driver
+        kept = f"{status.n_done:,} finished variants are kept"
+        if driver is None or not status.is_driven:
+            return f"nobody works on {status.path}: there is nothing to cancel; {kept}"
+        name = f"the driver (host {driver.host}, pid {driver.pid})"
+        if not request_cancel(self._follower.directory, driver.session):
+            return f"{name} was asked to stop before; {kept}"
+        if driver.life == "silent":
+            return f"{name} shows no sign of life; it stops when it wakes up; {kept}"
+        running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
+        return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
+
+    def __repr__(self) -> str:
+        status = self.status()
+        return f"<SweepHandle {status.workflow!r}: {status.state}, {status.n_done:,} of {status.n_variants:,} done>"
+
+    def _repr_html_(self) -> str:
+        return status_html(self.status())
