@@ -437,11 +437,7 @@ def test_files_and_frames_stay_bounded_while_many_short_sessions_and_workers_com
     assert most <= 16 + 2 + 5
     assert len(names(sweep)) <= 2
     assert len(snapshot.frames) <= 2 * (row / 64 + snapshot.n_bytes / merge.FRAME_BYTES) + len(names(sweep))
-    assert sorted(rows_of_merged(snapshot)) == list(range(row))
-
-
-def rows_of_merged(snapshot):
-    return [row for frame in snapshot.frames for row in frame.table(["x"])["x"].values()]
+    assert sorted(rows_of(snapshot)) == list(range(row))
 
 
 # ------------------------------------------------------------------------------------------------ readers
@@ -456,7 +452,7 @@ def test_a_reader_ignores_what_a_compacted_segment_replaces(sweep, tmp_path):
         for path in copies.iterdir():  # as if the compaction had died before it removed them
             shutil.copy(path, sweep.segments)
 
-        assert rows_of_merged(sweep.snapshot()) == list(range(5))
+        assert rows_of(sweep.snapshot()) == list(range(5))
         assert compact.compact(sweep, session.number).n_removed == 5
         assert len(names(sweep)) == 1
 
@@ -477,7 +473,7 @@ def test_a_compacted_segment_that_a_fence_rules_out_replaces_nothing(sweep):
         assert rows_of(sweep.snapshot()) == list(range(5))
         assert sorted(copies) == [name for name in names(sweep) if name != late.name]
         compact.compact(sweep, new.number)
-        assert rows_of_merged(sweep.snapshot()) == list(range(5))
+        assert rows_of(sweep.snapshot()) == list(range(5))
 
 
 def test_a_driver_that_lost_the_sweep_removes_nothing(sweep):
@@ -538,7 +534,7 @@ def test_a_child_compacts_and_says_what_it_did(sweep):
         report = compact_in_child(sweep, session.number)
 
     assert (report.n_segments, report.n_segments_after, report.n_frames) == (5, 1, 5)
-    assert rows_of_merged(sweep.snapshot()) == list(range(5))
+    assert rows_of(sweep.snapshot()) == list(range(5))
     with pytest.raises(StoreError, match="no sweep"):
         compact_in_child(SweepDirectory(sweep.path / "none", {}), 1)
 

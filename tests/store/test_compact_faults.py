@@ -19,7 +19,7 @@ from sciflow.store.directory import SweepDirectory
 from sciflow.store.frame import Frame
 from sciflow.store.lease import Session
 from sciflow.store.segment import SegmentWriter
-from sciflow.testing.store import frame_of
+from sciflow.testing.store import frame_of, rows_of
 
 # forks a warm process for every point, which is much faster than starting one
 HARNESS = textwrap.dedent("""
@@ -49,14 +49,7 @@ HARNESS = textwrap.dedent("""
 
 
 def rows_in(snapshot):
-    """The rows of all records, each checked against what is stored with it."""
-    found = []
-    for frame in snapshot.frames:
-        table = frame.table()
-        rows = table["x"].values()
-        assert table["y"].tolist() == [float(row) ** 2 for row in rows]
-        found += rows
-    return sorted(found)
+    return sorted(rows_of(snapshot))
 
 
 @pytest.mark.parametrize("death", ["whole", "torn"])
