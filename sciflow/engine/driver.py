@@ -84,7 +84,10 @@ class Driver:
         environment = capture_environment()
         self._sources = freeze(definition)
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
-        with Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session:
+        with (
+            contextlib.closing(self._refresher),
+            Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session,
+        ):
             self._session = session
             sweep, plan = look()
             facts: dict[str, Any] = {
@@ -114,7 +117,16 @@ class Driver:
     def _work(self, sweep: Sweep, plan: Plan, facts: dict[str, Any], journal: Journal) -> tuple[Ending, dict[str, Any]]:
         """Run the loop, with new workers for each opening of the window; say how it ended, and what was done."""
         definition = sweep.definition
-        ledger = Ledger(self._directory, sweep, facts, self._display, journal, tick=self.tick, stopping=self.stopping)
+        ledger = Ledger(
+            self._directory,
+            sweep,
+            facts,
+            self._display,
+            journal,
+            tick=self.tick,
+            stopping=self.stopping,
+            nearly_done=self._refresher.prepare,
+        )
         loop = Loop(
             gate=self._gate,
             sharing=plan.sharing,

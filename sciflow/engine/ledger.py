@@ -41,6 +41,7 @@ class Ledger:
     display, journal : where progress is shown, and events are kept
     tick : called several times a second; raises to stop the sweep
     stopping : whether to take no new work
+    nearly_done : called when all that is left will be back in seconds
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class Ledger:
         *,
         tick: Callable[[], None],
         stopping: Callable[[], bool],
+        nearly_done: Callable[[], None],
     ) -> None:
         self._directory, self._sweep, self._facts = directory, sweep, facts
         self._display, self._journal = display, journal
-        self._tick, self.stopping = tick, stopping
+        self._tick, self.stopping, self.nearly_done = tick, stopping, nearly_done
         self._snapshot: Snapshot | None = None
         self._footprints = {step.task.name: step.footprint for step in sweep.definition.steps}
         self._cached = frozenset(step.task.name for step in sweep.definition.steps if step.task.cache)

@@ -73,6 +73,10 @@ class Watcher(Protocol):
         """Forget the kept value of a shared task: no variant needs it any more."""
         ...
 
+    def nearly_done(self) -> None:
+        """All that is left is under way, and will be back in seconds."""
+        ...
+
     def tick(self) -> None:
         """Called several times a second: heartbeats, refreshes; raises to stop the sweep."""
         ...
@@ -189,6 +193,8 @@ class Loop:
             if parcel is None:
                 break
             self._submit(parcel, stop_at)
+        if not self._backlog and self.tally.mean_s is not None and self.tally.mean_s < TARGET_S:
+            self.watcher.nearly_done()
         return True
 
     def _size(self, n_waiting: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from sciflow.errors import StoreError
-from sciflow.store.consolidate import consolidate
+from sciflow.store.consolidate import Consolidation
 
 if TYPE_CHECKING:
     from sciflow.store.directory import SweepDirectory
@@ -31,6 +32,13 @@ class Refresher:
         self._thread: threading.Thread | None = None
         self._due = time.monotonic() + EVERY_S
         self._complaint = ""
+        self._prepared: Consolidation | None = None
+
+    def prepare(self) -> None:
+        """Start the process that will write, which takes longest, while the last variants run."""
+        if self._prepared is None and self._thread is None:
+            with contextlib.suppress(OSError):  # it is tried again when it is needed
+                self._prepared = Consolidation(self._directory)
 
     def tick(self) -> None:
         """Start a refresh when it is time."""
@@ -52,10 +60,17 @@ class Refresher:
             self._thread = None
         return self._complaint
 
+    def close(self) -> None:
+        """End a process that was prepared and not needed."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            prepared.close()
+
     def _write(self) -> None:
         begun = time.monotonic()
         try:
-            consolidate(self._directory)
+            prepared, self._prepared = self._prepared, None
+            (prepared or Consolidation(self._directory)).write()
             self._complaint = ""
         except StoreError as error:
             segments = self._directory.segments

@@ -69,6 +69,9 @@ class World:
     def release(self, task, row):
         raise AssertionError("nothing is shared here")
 
+    def nearly_done(self):
+        pass
+
     def tick(self):
         pass
 
@@ -154,7 +157,9 @@ def test_ctrl_c_takes_no_new_work_and_keeps_what_is_finished():
 
 def test_an_error_of_the_definition_ends_the_sweep_while_nothing_is_done():
     world = World(10)
-    workers = ScriptedWorkers(lambda batch: Ack(0, 1, 0.1, n_left=batch.n_variants - 1, fatal=ValueError("no such key")))
+    workers = ScriptedWorkers(
+        lambda batch: Ack(0, 1, 0.1, n_left=batch.n_variants - 1, fatal=ValueError("no such key"))
+    )
 
     with pytest.raises(ValueError, match="no such key"):
         world.loop.run(workers)
