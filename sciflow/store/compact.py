@@ -186,7 +186,9 @@ def _hides_damage(scan: SegmentScan) -> bool:
 # --------------------------------------------------------------------------------------------- act
 
 
-def compact(directory: SweepDirectory, session: int, snapshot: Snapshot | None = None) -> CompactionReport:
+def compact(
+    directory: SweepDirectory, session: int, snapshot: Snapshot | None = None, *, when_worthwhile: bool = False
+) -> CompactionReport:
     """Put closed segments together as long as there is something to gain, and remove what is left over.
 
     Call it for the session that owns the sweep, once at a time; while it runs others read and write.
@@ -197,6 +199,8 @@ def compact(directory: SweepDirectory, session: int, snapshot: Snapshot | None =
         The number of the session that owns the sweep.
     snapshot
         An earlier look at the sweep, which saves reading it again.
+    when_worthwhile
+        Only remove what is left over unless `is_worthwhile`.
 
     Raises
     ------
@@ -215,8 +219,9 @@ def compact(directory: SweepDirectory, session: int, snapshot: Snapshot | None =
         damaged: set[str] = set()
         while True:
             snapshot = directory.snapshot(snapshot)
-            chosen = choose(one for one in closed_segments(snapshot, session) if one.name not in damaged)
-            if not chosen:
+            closed = [one for one in closed_segments(snapshot, session) if one.name not in damaged]
+            chosen = choose(closed)
+            if not chosen or (when_worthwhile and not report.n_segments and not is_worthwhile(closed)):
                 return report
             try:
                 report += _Compaction(directory, session, snapshot, chosen).run()
@@ -450,7 +455,9 @@ def _unlink(path: Path) -> bool:
 # ----------------------------------------------------------------------------------------- process
 
 
-def compact_in_child(directory: SweepDirectory, session: int, *, timeout_s: float | None = None) -> CompactionReport:
+def compact_in_child(
+    directory: SweepDirectory, session: int, *, when_worthwhile: bool = False, timeout_s: float | None = None
+) -> CompactionReport:
     """Like `compact`, in a process of its own, so that the driver neither waits for it nor grows.
 
     Raises
@@ -458,9 +465,10 @@ def compact_in_child(directory: SweepDirectory, session: int, *, timeout_s: floa
     StoreError
         It did not succeed, or took too long; what is recorded is the same as before.
     """
+    options = ["--session", str(session), *(["--when-worthwhile"] if when_worthwhile else [])]
     try:
         done = subprocess.run(  # noqa: S603  our own module, no shell
-            interpreter.command("sciflow.store.compact", str(directory.path), "--session", str(session)),
+            interpreter.command("sciflow.store.compact", str(directory.path), *options),
             env=interpreter.environment(),
             start_new_session=True,  # Ctrl-C is the driver's to handle
             stdin=subprocess.DEVNULL,
@@ -484,9 +492,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("directory", help="the sweep directory")
     parser.add_argument("--session", type=int, required=True, help="the number of the session that owns the sweep")
+    parser.add_argument("--when-worthwhile", action="store_true", help="only when it saves many files or frames")
     given = parser.parse_args(arguments)
     try:
-        report = compact(SweepDirectory.open(given.directory), given.session)
+        directory = SweepDirectory.open(given.directory)
+        report = compact(directory, given.session, when_worthwhile=given.when_worthwhile)
     except SciflowError as error:
         print(error, file=sys.stderr)  # noqa: T201  the parent reads it
         return 1

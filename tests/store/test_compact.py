@@ -531,6 +531,7 @@ def test_two_compactions_of_one_session_do_not_work_at_a_time(sweep):
 def test_a_child_compacts_and_says_what_it_did(sweep):
     session = in_sessions(sweep, *([frame_of(range(row, row + 1))] for row in range(5)))
     with session:
+        assert compact_in_child(sweep, session.number, when_worthwhile=True).n_segments == 0
         report = compact_in_child(sweep, session.number)
 
     assert (report.n_segments, report.n_segments_after, report.n_frames) == (5, 1, 5)
