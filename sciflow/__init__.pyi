@@ -3,6 +3,8 @@ from .analysis.results import open_results as open_results
 from .canonical import Named as Named
 from .clusters.local import LocalCluster as LocalCluster
 from .engine.engine import Engine as Engine
+from .engine.handle import SweepHandle as SweepHandle
+from .engine.handle import attach as attach
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
 from .running.context import TaskContext as TaskContext
@@ -41,9 +43,11 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "SciflowError",
     "Sobol",
     "StopAfter",
+    "SweepHandle",
     "TaskContext",
     "Variant",
     "Zip",
+    "attach",
     "create_reproducibility_package",
     "open_results",
     "shell",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sciflow.engine.driver import Driver
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
+from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.engine.outlook import outlook
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
@@ -56,7 +57,8 @@ class Engine:
     progress : bool, default True
         Show progress on standard error.
     on_event : callable, optional
-        Called with each `sciflow.events.Event`.
+        Called with each `sciflow.events.Event`, in the driver, between two steps of its loop: be brief. What it
+        raises is told once, and the sweep goes on.
     on_unmet : {"warn", "error"}, optional
         What to do when this machine lacks what a task asks for; "warn" on the local machine.
     on_stale : {"ask", "keep", "rerun", "error"}, default "ask"
@@ -70,6 +72,15 @@ class Engine:
     ------
     SweepError, PolicyError
         An argument is not understood.
+
+    Examples
+    --------
+    Hear of failures as they come (`sciflow.events` lists all that is told):
+
+    >>> def tell(event):
+    ...     if event.name == "variant.failed":
+    ...         print(event.facts["task"], event.facts["message"])
+    >>> engine = Engine(on_event=tell)
     """
 
     def __init__(
@@ -171,14 +182,16 @@ class Engine:
             self._judge_requirements(definition)
             gate = Gate(self.policy or _policy_of_environment() or definition.policy)
             # the driver looks once more when the sweep is its own and nobody else can change it
-            Driver(
+            driver = Driver(
                 self.cluster,
                 directory,
                 gate,
                 progress=self.progress,
                 on_event=self.on_event,
                 stop_after=self.stop_after,
-            ).run(definition, look)
+            )
+            with quiet_interrupt():
+                driver.run(definition, look)
         elif not is_consolidated(directory, sweep.snapshot):
             consolidate(directory)
         if reductions:

@@ -113,8 +113,9 @@ class Plan:
 
     def __str__(self) -> str:
         why = ", ".join(f"{len(rows):,} {reason}" for reason, rows in self.todo.items()) or "nothing"
+        stale = f", {len(self.progress.stale):,} stale" if len(self.progress.stale) else ""
         lines = [
-            f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done, to run: {why}",
+            f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done{stale}, to run: {why}",
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
         ]
         n_stale = len(self.progress.stale - self.rows)

@@ -318,5 +318,6 @@ def test_a_plan_says_what_it_leaves_as_it_is(finished: str, script: Callable[...
     assert "2 failed before" not in sciflow("plan", "study.py", "--retry-failed").stdout
 
     script(failing=7)
+    assert "6 variants, 0 done, 4 stale, to run: 2 failed" in sciflow("plan", "study.py").stdout
     assert "4 results were made by other code" in sciflow("plan", "study.py").stdout
     assert "other code" not in sciflow("plan", "study.py", "--on-stale", "rerun").stdout
