@@ -14,7 +14,7 @@ import numpy as np
 
 from sciflow.analysis.status import KEPT_EVENTS, DriverStatus, Status, TimeLeft, WorkerStatus
 from sciflow.analysis.tally import Tally
-from sciflow.planning.pace import recent_pace
+from sciflow.planning.rate import recent_rate
 from sciflow.running.live import read_notes
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.eventlog import EventLog
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sciflow.events import Event
-    from sciflow.planning.pace import Pace
+    from sciflow.planning.rate import Rate
     from sciflow.running.live import Note
     from sciflow.space import Variant
     from sciflow.store.sessions import SessionFacts
@@ -96,8 +96,8 @@ class Follower:
         notes = self._notes(session) if driver is not None and driver.life in {"alive", "silent"} else []
         waiting = said.waiting if said is not None and alive else ""
         n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
-        pace = None if said is None or not alive or waiting else said.pace(now)
-        left = None if pace is None or n_left is None else TimeLeft(*pace.left_s(n_left))
+        rate = None if said is None or not alive or waiting else said.recent_rate(now)
+        left = None if rate is None or n_left is None else TimeLeft(*rate.left_s(n_left))
         return Status(
             workflow=self.directory.workflow,
             path=str(self._path),
@@ -106,7 +106,7 @@ class Follower:
             n_missing=n_missing,
             n_running=sum(note.is_running for note in notes),
             n_left=n_left,
-            rate=None if pace is None else pace.usual,
+            rate=None if rate is None else rate.usual,
             left=left,
             why_unknown="" if left is not None or not alive else _why_unknown(n_left, waiting),
             utilisation=_utilisation(session, said, notes, now, alive=alive),
@@ -265,12 +265,12 @@ class _Said:
         first_end = min(event.time, float(facts.get("since", event.time)))
         self._steps.append((first_end - busy_s / max(1, int(facts.get("merged", 1))), event.time, n))
 
-    def pace(self, now: float) -> Pace | None:
+    def recent_rate(self, now: float) -> Rate | None:
         """How fast variants were settled of late."""
         if not self._steps:
             return None
         starts, ends, counts = zip(*self._steps, strict=True)
-        return recent_pace(starts, ends, counts, max(now, ends[-1]), self._pauses)
+        return recent_rate(starts, ends, counts, max(now, ends[-1]), self._pauses)
 
     def active_s(self, now: float) -> float:
         """Seconds since the session began in which the window was open."""

@@ -38,7 +38,7 @@ def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. Reads the directory alone, so
     it works while the sweep runs, from any machine that sees it.
 
-    The time left is that of the pace in the middle of ten slices of recent time (the last minute, or 100 variants);
+    The time left is that of the rate in the middle of ten slices of recent time (the last minute, or 100 variants);
     its interval is that of the second fastest and the second slowest slice.
     """
     from sciflow.analysis.follow import read_status  # noqa: PLC0415  brings NumPy

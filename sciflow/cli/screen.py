@@ -143,7 +143,7 @@ class Screen:
 
     def _known(self, status: Status) -> Iterator[tuple[str, Text]]:
         if status.rate is not None:
-            yield "pace", self._text(render_rate(status.rate))
+            yield "rate", self._text(render_rate(status.rate))
         if status.left is not None and status.n_left:
             # an end that is days away needs its date
             clock = (

@@ -1,4 +1,4 @@
-"""Display: one line of progress with pace, time left and failures; a bar in terminals, plain lines elsewhere."""
+"""Display: one line of progress with rate, time left and failures; a bar in terminals, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sciflow.analysis.words import render_rate
-from sciflow.planning.pace import recent_pace
+from sciflow.planning.rate import recent_rate
 from sciflow.quantities import render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
-    from sciflow.planning.pace import Pace
+    from sciflow.planning.rate import Rate
 
 PLAIN_EVERY_S = 10.0
 """Seconds between two lines where there is no terminal (a log file, a batch job)."""
@@ -66,20 +66,20 @@ class Meter:
         self._steps.append((self._steps[-1][1], self._clock(), n_done + n_failed))
 
     @property
-    def pace(self) -> Pace | None:
+    def rate(self) -> Rate | None:
         """How fast variants were settled of late; None when it is too early to say."""
         starts, ends, counts = zip(*self._steps, strict=True)
-        return recent_pace(starts, ends, counts, self._clock())
+        return recent_rate(starts, ends, counts, self._clock())
 
     def words(self, *, short: bool = False) -> str:
-        """What is known besides the count: the failures, the pace, the time left."""
+        """What is known besides the count: the failures, the rate, the time left."""
         words = [f"{self.n_failed:,} failed"] if self.n_failed else []
-        pace, n_left = self.pace, self.n_variants - self.n_settled
-        if pace is not None and pace.usual > 0:
-            rate = render_rate(pace.usual)
+        recent, n_left = self.rate, self.n_variants - self.n_settled
+        if recent is not None and recent.usual > 0:
+            rate = render_rate(recent.usual)
             words.append(rate.replace(" variants/", "/") if short else rate)
             if n_left > 0:
-                left = render_seconds(n_left / pace.usual)
+                left = render_seconds(n_left / recent.usual)
                 words.append(f"{left} left" if short else f"about {left} left")
         return ", ".join(words)
 

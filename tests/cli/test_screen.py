@@ -80,7 +80,7 @@ def test_a_running_sweep_fits_one_screen() -> None:
             bar + " 60.3 %",
             "1,000 variants: 600 done, 3 failed, 397 missing (2 running)",
             "",
-            "pace       2.5 variants/s",
+            "rate       2.5 variants/s",
             "time left  about 2 min 39 s (2 min 20 s to 3 min 20 s); ends at 14:02:38",
             "workers    2, busy 93% of the time",
             "driver     at work for 10 min 0 s (host node7, pid 123)",

@@ -34,7 +34,7 @@ def run(lines, clock, *, until, every=1, n=10, failed=0):
         lines.advance(n - failed, failed)
 
 
-def test_a_log_gets_a_line_every_ten_seconds_with_failures_pace_and_time_left(clock, stream):
+def test_a_log_gets_a_line_every_ten_seconds_with_failures_rate_and_time_left(clock, stream):
     lines = Lines("decay", 1000, 100, stream, clock)
 
     run(lines, clock, until=20, failed=1)
@@ -45,7 +45,7 @@ def test_a_log_gets_a_line_every_ten_seconds_with_failures_pace_and_time_left(cl
     ]
 
 
-def test_the_pace_is_that_of_late_and_not_of_all_time(clock, stream):
+def test_the_rate_is_that_of_late_and_not_of_all_time(clock, stream):
     lines = Lines("decay", 10_000, 0, stream, clock)
     run(lines, clock, until=600, every=10, n=1)
 
@@ -54,7 +54,7 @@ def test_the_pace_is_that_of_late_and_not_of_all_time(clock, stream):
     assert "20 variants/s" in stream.getvalue().splitlines()[-1]
 
 
-def test_nothing_is_said_of_the_pace_before_it_is_known(clock, stream):
+def test_nothing_is_said_of_the_rate_before_it_is_known(clock, stream):
     lines = Lines("decay", 1000, 0, stream, clock)
     clock.now = 30
     lines.advance(1, 0)

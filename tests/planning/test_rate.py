@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sciflow.planning.pace import Pace, recent_pace
+from sciflow.planning.rate import Rate, recent_rate
 
 
 def steady(rate, until, *, every=1.0, start=0.0):
@@ -20,76 +20,76 @@ def steady(rate, until, *, every=1.0, start=0.0):
 def test_a_steady_sweep_has_its_own_rate_and_a_narrow_interval(rate, until, every):
     starts, ends, counts = steady(rate, until, every=every)
 
-    pace = recent_pace(starts, ends, counts, now=ends[-1])
+    found = recent_rate(starts, ends, counts, now=ends[-1])
 
-    assert pace == Pace(*[pytest.approx(rate)] * 3)
+    assert found == Rate(*[pytest.approx(rate)] * 3)
 
 
 def test_it_is_too_early_after_a_few_variants_or_batches():
-    assert recent_pace([], [], [], now=5.0) is None
-    assert recent_pace([0, 1, 2, 3], [1, 2, 3, 4], [2, 2, 2, 2], now=4.0) is None
-    assert recent_pace([0, 1], [1, 2], [500, 500], now=2.0) is None
-    assert recent_pace([0, 1, 2, 3], [1, 2, 3, 4], [5, 5, 5, 5], now=4.0) is not None
+    assert recent_rate([], [], [], now=5.0) is None
+    assert recent_rate([0, 1, 2, 3], [1, 2, 3, 4], [2, 2, 2, 2], now=4.0) is None
+    assert recent_rate([0, 1], [1, 2], [500, 500], now=2.0) is None
+    assert recent_rate([0, 1, 2, 3], [1, 2, 3, 4], [5, 5, 5, 5], now=4.0) is not None
 
 
 def test_what_was_long_ago_does_not_count():
     slow, fast = steady(1, 1000), steady(20, 1100, start=1000)
 
-    pace = recent_pace(*(np.concatenate(pair) for pair in zip(slow, fast, strict=True)), now=1100)
+    found = recent_rate(*(np.concatenate(pair) for pair in zip(slow, fast, strict=True)), now=1100)
 
-    assert pace.usual == pytest.approx(20)
+    assert found.usual == pytest.approx(20)
 
 
 def test_few_variants_in_the_last_minute_make_recent_longer():
     starts, ends, counts = steady(0.01, 20_000, every=100.0)  # one variant every 100 s
 
-    pace = recent_pace(starts, ends, counts, now=20_000)
+    found = recent_rate(starts, ends, counts, now=20_000)
 
-    assert pace.usual == pytest.approx(0.01)
+    assert found.usual == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("slept", [10.0, 3600.0, 40 * 3600.0])
 def test_a_machine_that_slept_has_the_rate_it_has_when_awake(slept):
     before, after = steady(10, 100), steady(10, 110 + slept, start=100 + slept)
 
-    pace = recent_pace(*(np.concatenate(pair) for pair in zip(before, after, strict=True)), now=110 + slept)
+    found = recent_rate(*(np.concatenate(pair) for pair in zip(before, after, strict=True)), now=110 + slept)
 
-    assert pace == Pace(*[pytest.approx(10)] * 3)
+    assert found == Rate(*[pytest.approx(10)] * 3)
 
 
 def test_a_closed_window_does_not_count_also_while_it_is_closed():
     before = steady(10, 100)
 
-    closed = recent_pace(*before, now=5000.0, pauses=[(100.0, 5000.0)])
+    closed = recent_rate(*before, now=5000.0, pauses=[(100.0, 5000.0)])
 
-    assert closed == recent_pace(*before, now=100.0)
+    assert closed == recent_rate(*before, now=100.0)
 
 
 def test_a_batch_that_stalls_lowers_the_slow_end_and_not_the_usual_rate():
     starts, ends, counts = (np.array(values) for values in steady(10, 60))
-    quick = recent_pace(starts, ends, counts, now=60)
+    quick = recent_rate(starts, ends, counts, now=60)
     stalled = counts.copy()
     stalled[20:32] = 0  # twelve seconds of a minute
 
-    pace = recent_pace(starts, ends, stalled, now=60)
+    found = recent_rate(starts, ends, stalled, now=60)
 
-    assert pace.usual == pytest.approx(quick.usual)
-    assert pace.slow < quick.slow / 2
+    assert found.usual == pytest.approx(quick.usual)
+    assert found.slow < quick.slow / 2
 
 
 def test_batches_side_by_side_are_not_taken_for_idle_time():
     """Eight workers with batches of two minutes each, all answering at once."""
     ends = np.repeat(np.arange(120.0, 1300.0, 120.0), 8)
 
-    pace = recent_pace(ends - 120.0, ends, np.full(len(ends), 3), now=1200.0)
+    found = recent_rate(ends - 120.0, ends, np.full(len(ends), 3), now=1200.0)
 
-    assert pace.usual == pytest.approx(8 * 3 / 120)
+    assert found.usual == pytest.approx(8 * 3 / 120)
 
 
 def test_the_time_left_is_told_with_its_least_and_most():
-    assert Pace(10.0, 5.0, 20.0).left_s(100) == (10.0, 5.0, 20.0)
-    assert Pace(10.0, 0.0, 20.0).left_s(100) == (10.0, 5.0, math.inf)
-    assert Pace(0.0, 0.0, 0.0).left_s(0) == (0.0, 0.0, 0.0)
+    assert Rate(10.0, 5.0, 20.0).left_s(100) == (10.0, 5.0, 20.0)
+    assert Rate(10.0, 0.0, 20.0).left_s(100) == (10.0, 5.0, math.inf)
+    assert Rate(0.0, 0.0, 0.0).left_s(0) == (0.0, 0.0, 0.0)
 
 
 @given(
@@ -103,7 +103,7 @@ def test_whatever_was_seen_the_three_rates_are_in_order(steps, rest, pauses):
     starts = [end - took for end, took, _ in steps]
     gaps = [(start, start + length) for start, length in pauses]
 
-    pace = recent_pace(starts, ends, [n for _, _, n in steps], max([0.0, *ends]) + rest, gaps)
+    found = recent_rate(starts, ends, [n for _, _, n in steps], max([0.0, *ends]) + rest, gaps)
 
-    if pace is not None:
-        assert 0 <= pace.slow <= pace.usual <= pace.fast < math.inf
+    if found is not None:
+        assert 0 <= found.slow <= found.usual <= found.fast < math.inf

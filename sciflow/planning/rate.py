@@ -1,6 +1,6 @@
-"""How fast a sweep settles variants of late, and how long the rest takes at that pace.
+"""How fast a sweep settles variants of late, and how long the rest takes at that rate.
 
-The pace is the median over ten equal slices of recent time in which anything ran; the interval reaches from the second
+The rate is the median over ten equal slices of recent time in which anything ran; the interval reaches from the second
 slowest to the second fastest slice. So neither a pause, nor a slice that is not over yet, nor a few odd variants
 move it, and nothing is assumed about how durations are distributed. It says how long the rest takes if it is like
 what was seen of late: of a space that gets slower toward its end it knows nothing.
@@ -33,8 +33,8 @@ _LEAST_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Variants per second: the usual pace, a slow and a fast one."""
+class Rate:
+    """Variants per second: the usual rate, a slow and a fast one."""
 
     usual: float
     slow: float
@@ -49,14 +49,14 @@ class Pace:
         return seconds(self.usual), seconds(self.fast), seconds(self.slow)
 
 
-def recent_pace(
+def recent_rate(
     starts: ArrayLike,
     ends: ArrayLike,
     counts: ArrayLike,
     now: float,
     pauses: Sequence[tuple[float, float]] = (),
-) -> Pace | None:
-    """The pace at which variants were settled of late; None when it is too early to say.
+) -> Rate | None:
+    """The rate at which variants were settled of late; None when it is too early to say.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def recent_pace(
     took = np.maximum(ended - began, 1e-6)[recent]
     done_by = np.clip((edges[:, None] - began[recent]) / took, 0.0, 1.0) @ n[recent]
     rates = np.sort(np.diff(done_by)) / (edges[1] - edges[0])
-    return Pace(float(np.median(rates)), float(rates[_SECOND]), float(rates[-1 - _SECOND]))
+    return Rate(float(np.median(rates)), float(rates[_SECOND]), float(rates[-1 - _SECOND]))
 
 
 def _idle(began: NDArray[np.float64], ended: NDArray[np.float64]) -> list[tuple[float, float]]:
