@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import h5netcdf
 import h5py
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CONTIGUOUS_BYTES: Final = 4 << 20
 _CHUNK_BYTES = 512 << 10
 _COMPRESSED_BYTES = 64 << 10  # a shorter column is not worth the index of its chunks
 _BLOCK_BYTES = 16 << 20  # in memory at a time; larger ones cost the system more to hand out than they save
@@ -167,11 +166,10 @@ class NetcdfFile:
         shape = tuple(self._dims[dim] for dim in dims)
         size = blocks.dtype.itemsize
         n_bytes = math.prod(shape) * size
-        options: dict[str, Any] = {}
-        if n_bytes >= CONTIGUOUS_BYTES or (blocks.dtype.kind in "iuS" and n_bytes >= _COMPRESSED_BYTES):
-            options["chunks"] = _chunks(shape, size)
-        if options and blocks.dtype.kind in "iuS":
-            options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        # every place is written below; floats hardly compress, and what is in one piece is written and read fastest
+        options: dict[str, Any] = {"fill_time": "never"}
+        if blocks.dtype.kind in "iuS" and n_bytes >= _COMPRESSED_BYTES:
+            options |= {"chunks": _chunks(shape, size), "compression": "gzip", "compression_opts": 1, "shuffle": True}
         variable = self._file.create_variable(name, tuple(dims), blocks.dtype, fillvalue=fill, **options)
         _set(variable, attributes)
         if not n_bytes:
