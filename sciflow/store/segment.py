@@ -248,7 +248,7 @@ class BlockReader:
         piece = memoryview(bytearray(min(n_bytes, _PIECE_BYTES)))
         found = 0
         while n_bytes:
-            got = os.preadv(self._descriptor, [piece[:n_bytes]], offset)
+            got = _read_into(self._descriptor, piece[:n_bytes], offset)
             if not got:
                 break
             found = zlib.crc32(piece[:got], found)
@@ -265,7 +265,7 @@ class BlockReader:
         """
         rest = bytes_of(target)
         while rest.nbytes:
-            got = os.preadv(self._descriptor, [rest], offset)
+            got = _read_into(self._descriptor, rest, offset)
             if not got:
                 raise FormatError(f"{self.path} was cut short while it was read; restore it from a copy")
             rest, offset = rest[got:], offset + got
@@ -277,6 +277,15 @@ class BlockReader:
 def bytes_of(array: NDArray[Any]) -> memoryview:
     """The bytes of a contiguous array."""
     return array.reshape(-1).view(np.uint8).data
+
+
+def _read_into(descriptor: int, target: memoryview, offset: int) -> int:
+    """Fill *target* from *offset* on; the number of bytes that came."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [target], offset)
+    data = os.pread(descriptor, target.nbytes, offset)  # some systems lack the former
+    target[: len(data)] = data
+    return len(data)
 
 
 def read_at(descriptor: int, offset: int, n_bytes: int) -> memoryview:
