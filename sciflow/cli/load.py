@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sciflow.engine.engine import Engine
     from sciflow.workflow.workflow import ExperimentalWorkflow
 
-_REQUESTS = frozenset({"retry_failed", "causes", "only", "force"})
+_REQUESTS = frozenset({"retry_failed", "causes", "only", "force", "pilot"})
 _DATA_SUFFIXES = frozenset({".yaml", ".yml", ".json", ".toml"})
 
 

@@ -161,10 +161,20 @@ def retry(
 
 
 @click.command(
-    epilog=examples("sciflow plan examples/neural_network.py", "sciflow plan study.py --retry-failed --json")
+    epilog=examples(
+        "sciflow plan examples/neural_network.py",
+        "sciflow plan study.py --pilot 8",
+        "sciflow plan study.py --retry-failed --json",
+    )
 )
 @file_argument
 @json_option
+@click.option(
+    "--pilot",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="First run N variants, spread over the space, to forecast the rest; their results are kept.",
+)
 @_retry_failed
 @_force
 @_options_of_a_sweep
@@ -172,6 +182,7 @@ def plan(
     file: str,
     *,
     as_json: bool,
+    pilot: int | None,
     retry_failed: bool,
     force: bool,
     only: str | None,
@@ -179,12 +190,18 @@ def plan(
     directory: str | None,
     verbose: bool,
 ) -> None:
-    """Say what running FILE would run and why, without running it.
+    """Say what running FILE would run and why, and when times are known what that takes, without running it.
 
     A script is executed up to its first sweep.
     """
-    with laid_over(_chosen(directory=directory, on_stale=on_stale)), _whole_traceback(wanted=verbose):
-        planned = _plan(load_workflow(Source.parse(file)), only=only, retry_failed=retry_failed, force=force)
+    chosen = _chosen(directory=directory, on_stale=on_stale)
+    with laid_over(chosen), _whole_traceback(wanted=verbose):
+        loaded = load_workflow(Source.parse(file))
+        if pilot is not None:
+            engine = loaded.engine or _new_engine()
+            with laid_over({**chosen, **_chosen(only=only, retry_failed=retry_failed or None, pilot=pilot)}):
+                engine.execute_parameter_sweep(loaded.workflow)
+        planned = _plan(loaded, only=only, retry_failed=retry_failed, force=force)
     if as_json:
         print_json(planned.to_dict())
     else:

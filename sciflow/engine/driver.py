@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
@@ -25,6 +26,7 @@ from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import capture_environment
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
+from sciflow.store.sessions import cancel_requested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -90,6 +92,7 @@ class Driver:
         ):
             self._session = session
             sweep, plan = look()
+            self._compactor = Compactor(self._directory, session.number, sweep.snapshot)
             facts: dict[str, Any] = {
                 "revision": self._directory.add_definition(sweep.description),
                 "session": session.number,
@@ -107,6 +110,7 @@ class Driver:
             complaint = self._refresher.finish()
             if complaint:
                 self._display.say(complaint)
+            self._compactor.close()
             session.end(ended)
         if ending == "stopped":
             raise KeyboardInterrupt
@@ -197,10 +201,13 @@ class Driver:
         if now - self._checked >= _CHECK_S:
             self._checked = now
             self._session.check()
+            if cancel_requested(self._directory, self._session.number):
+                self._stopping.set()
         self._refresher.tick()
+        self._compactor.tick()
 
     def stopping(self) -> bool:
-        """Whether the user pressed Ctrl-C."""
+        """Whether the user pressed Ctrl-C, or somebody asked from elsewhere."""
         return self._stopping.is_set()
 
     # ------------------------------------------------------------------ what surrounds the work

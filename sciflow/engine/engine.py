@@ -260,6 +260,7 @@ def _request(*, retry_failed: bool, only: str | None, force: bool) -> Request:
         forced.get("only", only),
         forced.get("force", force),
         causes=frozenset(forced.get("causes", ())),
+        pilot=forced.get("pilot"),
     )
 
 
