@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sciflow.analysis.follow import Follower
 from sciflow.analysis.words import status_html
@@ -118,6 +118,9 @@ class SweepHandle:
             return f"{name} shows no sign of life; it stops when it wakes up; {kept}"
         running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
         return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return SweepHandle, (self.directory,)
 
     def __repr__(self) -> str:
         status = self.status()

@@ -358,7 +358,7 @@ def test_an_older_sweep_without_events_slots_or_notes_still_has_a_status(sweep):
 
     status = looked(sweep, 1000.0)
 
-    assert (status.state, status.n_done, status.n_left, status.utilisation) == ("running", 10, 0, None)
+    assert (status.state, status.n_done, status.n_left, status.utilisation) == ("running", 10, N - 10, None)
 
 
 def test_a_session_that_ended_tells_how_busy_its_workers_were(sweep):
