@@ -72,6 +72,7 @@ class Ledger:
     def tick(self) -> None:
         """Look after the session, and end workers that are stuck beyond their deadline."""
         self._tick()
+        self._journal.tick()
         if self._has_deadlines and time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
             for note in read_notes(self._live):
