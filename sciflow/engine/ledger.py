@@ -125,8 +125,11 @@ class Ledger:
 
     def missing_of(self, rows: RowSet) -> RowSet:
         """Say which of *rows* this session has not committed."""
-        self._snapshot = self._directory.snapshot(self._snapshot)
-        missing, failed = self._sweep.missing_of(rows, self._snapshot, self._facts["revision"], self._facts["session"])
+
+        def look(snapshot: Snapshot) -> tuple[RowSet, RowSet]:
+            return self._sweep.missing_of(rows, snapshot, self._facts["revision"], self._facts["session"])
+
+        (missing, failed), self._snapshot = self._directory.read(look, self._directory.snapshot(self._snapshot))
         self._n_failed_of_lost = len(failed)
         return missing
 

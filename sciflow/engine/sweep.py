@@ -87,8 +87,12 @@ class Sweep:
             _refuse_close_values(space, earlier)
         exact = "source" not in repr(description["space"])  # a callable may have changed though its text did not
         same = {old["revision"]: exact and old["space"] == description["space"] for old in earlier}
-        snapshot = Snapshot((), ()) if directory is None else directory.snapshot()
-        progress = look(snapshot.frames, space, generation, same, defaults)
+
+        def progress_in(snapshot: Snapshot) -> Progress:
+            return look(snapshot.frames, space, generation, same, defaults)
+
+        nothing = Snapshot((), ())
+        progress, snapshot = (progress_in(nothing), nothing) if directory is None else directory.read(progress_in)
         newest = {key: value for key, value in earlier[-1].items() if key != "revision"} if earlier else None
         is_new = newest != json.loads(json.dumps(description))
         return cls(definition, generation, snapshot, progress, description, is_new)

@@ -234,13 +234,14 @@ def test_a_task_that_changes_what_it_was_given_changes_nothing_for_other_variant
     assert results.dataset["n"].values.tolist() == [[2, 2, 2]]
 
 
-def test_results_in_a_buffer_that_a_task_uses_again_are_those_of_their_variants(tmp_path):
+@pytest.mark.parametrize("what", ["array", "mapping", "view"])
+def test_results_in_a_buffer_that_a_task_uses_again_are_those_of_their_variants(tmp_path, what):
     array, mapping = np.zeros(3), {}
 
     def reuse(k):
         array[:] = k
         mapping.update(y=k, v=array)
-        return mapping
+        return {"array": {"y": k, "v": array}, "mapping": mapping, "view": {"y": k, "v": array[:2]}}[what]
 
     results = sweep(tmp_path, ("reuse", reuse))
 
