@@ -12,6 +12,8 @@ import click
 from sciflow.cli.options import FAILED_VARIANTS, directory_option, examples, json_option, sweep_argument
 from sciflow.cli.show import print_json, to_json
 from sciflow.cli.sweeps import find_sweep
+from sciflow.errors import QuantityError
+from sciflow.quantities import parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 _MOST_COMPARED = 200_000  # variants; of more, what tells failed ones apart takes seconds to find
 _SHARE = 20  # looking may take this fraction of the time
 _LINES_EVERY_S = 10.0
+
+
+def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a duration."""
+    try:
+        return None if value is None else parse_seconds(value)
+    except QuantityError as error:
+        raise click.BadParameter(str(error), param=parameter) from None
+
 
 _every = click.option(
     "--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look (1 s; 10 s into a file)."
@@ -93,9 +104,11 @@ def attach(sweep: str, *, every: float | None, directory: str | None, as_json: b
 
 @click.command(epilog=examples("sciflow wait ising && python analyse.py", "sciflow wait ising --timeout 2h"))
 @sweep_argument
-@click.option("--timeout", metavar="DURATION", help="Give up after this long, such as 90 s, 2h or 1 h 30 min.")
+@click.option(
+    "--timeout", metavar="DURATION", callback=_seconds, help="Give up after this long, such as 90 s, 2h or 1 h 30 min."
+)
 @directory_option
-def wait(sweep: str, *, timeout: str | None, directory: str | None) -> None:
+def wait(sweep: str, *, timeout: float | None, directory: str | None) -> None:
     """Wait until nobody works on a sweep any more, and say how it ended.
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
@@ -103,11 +116,9 @@ def wait(sweep: str, *, timeout: str | None, directory: str | None) -> None:
     Exit codes: 0 all done, 3 finished with failed variants, 1 it ended before all was done, or still runs.
     """
     from sciflow.engine.handle import attach as attach_to  # noqa: PLC0415  brings NumPy
-    from sciflow.quantities import parse_seconds  # noqa: PLC0415  with the above
 
-    limit = None if timeout is None else parse_seconds(timeout)
     try:
-        seen = attach_to(find_sweep(sweep, directory)).wait(limit)
+        seen = attach_to(find_sweep(sweep, directory)).wait(timeout)
     except TimeoutError as error:
         raise click.ClickException(str(error)) from None
     click.echo(str(seen))

@@ -71,14 +71,14 @@ class Meter:
         starts, ends, counts = zip(*self._steps, strict=True)
         return recent_rate(starts, ends, counts, self._clock())
 
-    def words(self, *, short: bool = False) -> str:
-        """What is known besides the count: the failures, the rate, the time left."""
+    def words(self, *, short: bool = False, over: bool = False) -> str:
+        """What is known besides the count: the failures, the rate, and, unless it is over, the time left."""
         words = [f"{self.n_failed:,} failed"] if self.n_failed else []
         recent, n_left = self.rate, self.n_variants - self.n_settled
         if recent is not None and recent.usual > 0:
             rate = render_rate(recent.usual)
             words.append(rate.replace(" variants/", "/") if short else rate)
-            if n_left > 0:
+            if n_left > 0 and not over:
                 left = render_seconds(n_left / recent.usual)
                 words.append(f"{left} left" if short else f"about {left} left")
         return ", ".join(words)
@@ -125,7 +125,7 @@ class Bar:
         if self._closed:
             return
         self._closed = True
-        self._bar.refresh()
+        self._bar.set_postfix_str(self._meter.words(short=True, over=True))
         self._bar.close()
         if end:
             self.say(end)
@@ -149,10 +149,10 @@ class Lines:
             self._last = self._clock()
             self.say(self._line())
 
-    def _line(self) -> str:
+    def _line(self, *, over: bool = False) -> str:
         meter = self._meter
         counted = f"{self._name}: {meter.n_settled:,} of {meter.n_variants:,} variants"
-        known = meter.words()
+        known = meter.words(over=over)
         return f"{counted}, {known}" if known else counted
 
     def say(self, text: str) -> None:
@@ -165,7 +165,7 @@ class Lines:
             return
         self._closed = True
         if end or self._meter.n_settled > self._meter.n_before:
-            self.say(end or self._line())
+            self.say(end or self._line(over=True))
 
 
 def open_display(name: str, n_variants: int, n_before: int, *, wanted: bool) -> Display:
