@@ -54,8 +54,8 @@ class Locator:
             start, stop = frame.header["rows"]
             return ([start], [stop]), 0
         rows = self.rows(frame)
-        found = RowSet.from_rows(rows[rows >= 0])
-        return (found.starts, found.stops), int((rows < 0).sum())
+        found = rows[rows >= 0]
+        return (found, found + 1), len(rows) - len(found)
 
 
 def recorded_table(frame: FrameRef, reader: Reader | None = None) -> Table:
