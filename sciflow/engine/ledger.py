@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +66,8 @@ class Ledger:
         self._cached = frozenset(step.task.name for step in sweep.definition.steps if step.task.cache)
         self._has_deadlines = any(step.timeout_s is not None for step in sweep.definition.steps)
         self._looked = time.monotonic()
+        self._seen: dict[tuple[int, int, int, float], float] = {}  # runs with a limit: since when we see them
+        self._overdue: set[int] = set()
         self._live = directory.path / "live"
         self.files = Intermediates(directory.path / "intermediates", sweep.codes)
         self.n_done = self.n_failed = 0
@@ -75,10 +79,22 @@ class Ledger:
         self._journal.tick()
         if self._has_deadlines and time.monotonic() - self._looked > 1.0:
             self._looked = time.monotonic()
-            for note in read_notes(self._live):
-                if note.host == socket.gethostname() and time.time() > note.deadline + _GRACE_S:
-                    with contextlib.suppress(OSError):
-                        os.kill(note.pid, signal.SIGKILL)
+            self._end_overdue()
+
+    def _end_overdue(self) -> None:
+        """End workers of this host that are stuck: by how long we see them at it, for clocks may be set meanwhile."""
+        now = time.monotonic()
+        seen: dict[tuple[int, int, int, float], float] = {}
+        for note in read_notes(self._live):
+            if note.host != socket.gethostname() or note.deadline == math.inf:
+                continue
+            run = (note.pid, note.row, note.step, note.started)
+            seen[run] = self._seen.get(run, now)
+            if now - seen[run] > note.deadline - note.started + _GRACE_S:
+                self._overdue.add(note.pid)
+                with contextlib.suppress(OSError):
+                    os.kill(note.pid, signal.SIGKILL)
+        self._seen = seen
 
     def settled(self, batch: Batch, ack: Ack) -> None:
         """Count what a batch did."""
@@ -139,7 +155,7 @@ class Ledger:
             if note.session == self._facts["session"] and note.batch == batch.number:
                 with contextlib.suppress(OSError):
                     note.path.unlink()
-                return note
+                return replace(note, reason="timeout") if note.pid in self._overdue else note
         return None
 
     def give_up(self, row: int, batch: Batch, failure: Failure) -> None:

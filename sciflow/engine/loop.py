@@ -318,7 +318,7 @@ class Loop:
             return Failure.crash("", how)
         tasks = tuple(self.sharing.n_evaluations)
         task = tasks[note.step] if note.step != NOBODY else tasks[0] if len(tasks) == 1 else ""
-        if time.time() > note.deadline:
+        if note.reason == "timeout":
             return Failure.limit("timeout", task, render_seconds(note.deadline - note.started))
         return Failure.crash(task, how)
 
