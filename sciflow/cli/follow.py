@@ -44,9 +44,10 @@ _every = click.option(
 @directory_option
 @json_option
 def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
-    """Say how far a sweep is, how fast, who drives it, and what failed.
+    """Say how far a sweep is, and what failed.
 
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. Reads the directory alone, so
+    Also how fast it goes, how long the rest takes, who drives it, and what its workers do. SWEEP is a sweep directory,
+    its name under sweeps/, or the script that makes it. Reads the directory alone, so
     it works while the sweep runs, from any machine that sees it.
 
     The time left is that of the rate in the middle of ten slices of recent time (the last minute, or 100 variants);
@@ -72,10 +73,11 @@ def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
 @directory_option
 @json_option
 def watch(sweep: str, *, every: float | None, directory: str | None, as_json: bool) -> None:
-    """Watch a sweep until its driver ends; Ctrl-C leaves the sweep alone.
+    """Watch a sweep until its driver ends.
 
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. In a terminal the screen of
-    `sciflow status` is drawn again and again; elsewhere, and with --json, there is a line now and then.
+    Ctrl-C leaves the sweep alone. SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    In a terminal the screen of `sciflow status` is drawn again and again; elsewhere, and with --json, there is a
+    line now and then.
     """
     try:
         _follow(find_sweep(sweep, directory), every, as_json=as_json)
@@ -89,9 +91,9 @@ def watch(sweep: str, *, every: float | None, directory: str | None, as_json: bo
 @directory_option
 @json_option
 def attach(sweep: str, *, every: float | None, directory: str | None, as_json: bool) -> None:
-    """Watch a sweep to its end, and exit as `sciflow run` would; Ctrl-C leaves the sweep alone.
+    """Watch a sweep to its end, and exit as run does.
 
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    Ctrl-C leaves the sweep alone. SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
 
     Exit codes: 0 all done, 3 finished with failed variants, 1 it ended before all was done.
     """
@@ -109,7 +111,7 @@ def attach(sweep: str, *, every: float | None, directory: str | None, as_json: b
 )
 @directory_option
 def wait(sweep: str, *, timeout: float | None, directory: str | None) -> None:
-    """Wait until nobody works on a sweep any more, and say how it ended.
+    """Wait until a sweep has ended, and say how.
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
 
@@ -130,10 +132,11 @@ def wait(sweep: str, *, timeout: float | None, directory: str | None) -> None:
 @click.option("--wait", "waits", is_flag=True, help="Wait until the driver has ended.")
 @directory_option
 def cancel(sweep: str, *, waits: bool, directory: str | None) -> None:
-    """Ask the driver of a sweep to stop; what is finished stays, and a later run goes on.
+    """Stop a sweep; what is finished stays.
 
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. Variants that run are finished
-    first, or saved where their tasks can do so.
+    Its driver is asked to take no new work; running the script again goes on. SWEEP is a sweep directory, its name
+    under sweeps/, or the script that makes it. Variants that run are finished first, or saved where their tasks can
+    do so.
     """
     from sciflow.engine.handle import attach as attach_to  # noqa: PLC0415  brings NumPy
 

@@ -145,7 +145,7 @@ def retry(
     directory: str | None,
     verbose: bool,
 ) -> None:
-    """Run variants again that failed, and what is missing.
+    """Run again what failed, and what is missing.
 
     SWEEP_OR_FILE is the script that makes the sweep, or the sweep (a directory, or its name under sweeps/) if the
     script is still where it was.
@@ -190,9 +190,10 @@ def plan(
     directory: str | None,
     verbose: bool,
 ) -> None:
-    """Say what running FILE would run and why, and when times are known what that takes, without running it.
+    """Say what running FILE would run, and why.
 
-    A script is executed up to its first sweep.
+    Nothing is run but the pilot, if one is asked for; when times are known, what the rest takes is forecast. A
+    script is executed up to its first sweep.
     """
     chosen = _chosen(directory=directory, on_stale=on_stale)
     with laid_over(chosen), _whole_traceback(wanted=verbose):
@@ -215,9 +216,9 @@ def plan(
 @json_option
 @verbose_option
 def validate(file: str, *, as_json: bool, verbose: bool) -> None:
-    """Check the workflow in FILE, and show where each argument comes from.
+    """Check the workflow in FILE.
 
-    A script is executed up to its first sweep.
+    Shows where each argument of each task comes from. A script is executed up to its first sweep.
     """
     with _whole_traceback(wanted=verbose):
         definition = load_workflow(Source.parse(file)).workflow.validate()

@@ -116,6 +116,8 @@ class SweepHandle:
             return f"{name} was asked to stop before; {kept}"
         if driver.life == "silent":
             return f"{name} shows no sign of life; it stops when it wakes up; {kept}"
+        if status.waiting:
+            return f"{name} was asked to stop while it waits; {kept}"
         running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
         return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
 
