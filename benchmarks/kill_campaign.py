@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -254,7 +254,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         tally = campaign(Path(folder), n_variants=given.variants, n_kills=given.kills, seed=given.seed)
     if given.json:
-        print(json.dumps(asdict(tally)))
+        print(json.dumps(vars(tally)))
     else:
         show(tally)
     sys.exit(not tally.is_clean)
