@@ -15,7 +15,6 @@ import pytest
 import sciflow
 from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.errors import FormatError
-from sciflow.store.sessions import cancel_requested
 from sciflow.testing.sweeps import known_outcome_sweep
 
 SCRIPT = """
@@ -94,15 +93,34 @@ def test_waiting_ends_when_the_driver_dies(start):
     assert "nothing to cancel" in sweep.cancel()
 
 
-def test_a_request_to_cancel_is_told_once_and_then_remembered(start):
+def test_a_driver_that_is_asked_to_cancel_stops_and_keeps_what_is_finished(start):
     process, sweep = start(10_000)
     until(lambda: sweep.status().n_done > 2)
 
     said = sweep.cancel()
     assert f"pid {process.pid}) was asked to stop: it takes no new work" in said
-    assert cancel_requested(sweep._follower.directory, 1)
-    assert sweep.status().driver.cancel_requested
-    assert "was asked to stop before" in sweep.cancel() or not sweep.status().is_driven
+    assert sweep.status().driver.cancel_requested or not sweep.status().is_driven
+    status = sweep.wait(timeout=60)
+    out, error = process.communicate(timeout=60)
+
+    assert status.state == "stopped"
+    assert 2 < status.n_done < 10_000
+    assert sweep.results.status()["done"] == status.n_done
+    assert "finished variants are kept" in error
+    assert "Traceback" not in error
+    assert out == ""
+
+
+def test_ctrl_c_ends_a_sweeping_script_with_words_and_no_traceback(start):
+    process, sweep = start(10_000)
+    until(lambda: sweep.status().n_done > 2)
+
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+
+    assert process.returncode == -signal.SIGINT
+    assert "To go on, run the same command again" in error
+    assert "Traceback" not in error
 
 
 def test_a_handle_shows_itself_and_travels_by_its_directory(tmp_path):
