@@ -140,3 +140,31 @@ def test_ctrl_c_leaves_a_watched_sweep_alone(half: Path, driven: Session, folder
 
     assert (watching.returncode, said) == (0, "no longer watching; the sweep is left alone\n")
     assert not cancel_requested(SweepDirectory.open(half), driven.number)
+
+
+def test_ctrl_c_in_a_run_shows_what_is_kept_and_no_traceback(script: Callable[..., str], folder: Path) -> None:
+    name = script("""
+import sciflow, time
+def slow(a):
+    time.sleep(0.05)
+    return {"y": a}
+workflow = sciflow.ExperimentalWorkflow("slow")
+workflow.add_task("slow", slow)
+workflow.add_parameter_space({"a": range(10_000)})
+""")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "sciflow.cli.main", "run", name, "--workers", "1"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.glob("sweeps/slow/segments/*.seg")):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+
+    assert running.returncode == 1
+    assert "finished variants are kept" in said
+    assert "Traceback" not in said
