@@ -252,7 +252,7 @@ def _describe(script: Path, error: BaseException) -> str:
 
 def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
     frames = traceback.extract_tb(error.__traceback__)
-    return [one for one in frames if not one.filename.startswith("<frozen ") and is_local_file(one.filename)]
+    return [one for one in frames if not one.filename.startswith("<") and is_local_file(one.filename)]
 
 
 def _shorten(filename: str) -> str:

@@ -176,3 +176,10 @@ def test_running_a_script_that_only_defines_leaves_its_workflow_to_the_caller(sc
     assert ran == []
     assert left is not None
     assert left.workflow.name == "one"
+
+
+def test_a_mistake_is_told_with_the_line_of_the_script_and_not_of_generated_code(script: Callable[..., str]) -> None:
+    policy = 'one.set_scheduling_policy("off_peak", {"preferred_hours": "00:00-00:00"})\n'
+
+    with pytest.raises(ScriptError, match=r"^study\.py, line 7: preferred_hours"):
+        load(script(DEFINITION + policy))
