@@ -18,7 +18,7 @@ from sciflow.engine.loop import Ending, Loop
 from sciflow.engine.outlook import learn
 from sciflow.engine.pace import Pace
 from sciflow.engine.preflight import freeze, preflight
-from sciflow.engine.progress import Silent, open_display
+from sciflow.engine.progress import Silent, end_line, open_display
 from sciflow.engine.refresher import Refresher
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SweepError
@@ -144,7 +144,9 @@ class Driver:
         work: Work = BatchRunner(definition, str(self._directory.path), facts, shared, sweep.codes)
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
-        journal.tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants)
+        slots = self._cluster.n_slots(definition.resources)
+        journal.tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants, slots=slots)
+        begun = time.monotonic()
         ending: Ending
         while True:
             self._wait_for_window(definition.name, journal)
@@ -167,6 +169,8 @@ class Driver:
             "busy_s": round(tally.busy_s, 3),
             "worker_s": round(tally.worker_s, 3),
         }
+        busy = tally.busy_s / tally.worker_s if tally.worker_s else None
+        self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))
         journal.tell("sweep.finished" if ending == "finished" else "sweep.stopped", **ended, reason=loop.reason)
         if ending == "stopped":
             self._display.say(

@@ -15,6 +15,7 @@ from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.engine.outlook import outlook
+from sciflow.engine.progress import in_notebook
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
@@ -304,7 +305,7 @@ def _one_of(name: str, value: object, allowed: Any) -> None:
 
 
 def _interactive() -> bool:
-    return "ipykernel" in sys.modules or (sys.stdin is not None and sys.stdin.isatty())
+    return in_notebook() or (sys.stdin is not None and sys.stdin.isatty())
 
 
 def _what_changed(sweep: Sweep, directory: SweepDirectory) -> str:

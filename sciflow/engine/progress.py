@@ -102,7 +102,7 @@ class Bar:
     """A tqdm bar, in a terminal or a notebook."""
 
     def __init__(self, name: str, n_variants: int, n_before: int, clock: Callable[[], float] = time.monotonic) -> None:
-        if _in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
+        if in_notebook() and importlib.util.find_spec("ipywidgets") is not None:
             from tqdm.notebook import tqdm  # noqa: PLC0415  only where it can be shown
         else:
             from tqdm import tqdm  # noqa: PLC0415  a sweep with nothing to do shows no bar
@@ -172,7 +172,7 @@ def open_display(name: str, n_variants: int, n_before: int, *, wanted: bool) -> 
     """Choose the display for where we are."""
     if not wanted:
         return Silent()
-    if _in_notebook() or sys.stderr.isatty():
+    if in_notebook() or sys.stderr.isatty():
         return Bar(name, n_variants, n_before)
     return Lines(name, n_variants, n_before, sys.stderr)
 
@@ -186,6 +186,8 @@ def end_line(name: str, n_done: int, n_failed: int, took_s: float, utilisation: 
     return f"{name}: {n:,} variants{failed} in {render_seconds(took_s)}{rate}{busy}"
 
 
-def _in_notebook() -> bool:
-    kernel = sys.modules.get("ipykernel")
-    return kernel is not None and "IPython" in sys.modules
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "ipykernel" in type(shell).__module__

@@ -198,8 +198,9 @@ class Backlog:
             rows = positions.rows()
             runs, where = np.unique(self.sharing.evaluations(task, rows), return_index=True)
             return list(zip(runs.tolist(), rows[where].tolist(), strict=True))
-        first, last = int(positions.starts[0]), int(positions.stops[-1]) - 1
-        runs_at = {self._run_at(task, last): last, self._run_at(task, first): first}
+        # a run reaches beyond the parcel only where an interval of the parcel begins or ends
+        edges = np.concatenate([positions.starts, positions.stops - 1])
+        runs_at = dict(zip(self.sharing.evaluations(task, edges).tolist(), edges.tolist(), strict=True))
         for run in self._kept[task.name]:
             inside = positions.within(*self.sharing.span(task, run))
             if len(inside):

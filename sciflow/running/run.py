@@ -90,6 +90,7 @@ class VariantRunner:
         files = files or Intermediates(None, {})
         self._calls = [self._call(k, step, site, files) for k, step in enumerate(self._steps)]
         self._link_shared()
+        self._noted = [self._noting(k, call) for k, call in enumerate(self._calls)]
         self._undo = [None if step.undo is None else self._compiler.call(step.undo) for step in self._steps]
         recorded = [step for step in self._steps if step.sink or step.task.outputs]
         self._recorded = [(step, self._compiler.slot_of[step.task.name]) for step in recorded]
@@ -123,6 +124,18 @@ class VariantRunner:
             call = SharedCall(step.task.name, call, at, files, cached=step.task.cache)
             self.shared[step.task.name] = call
         return call
+
+    def _noting(self, k: int, call: Call) -> Call:
+        """The call of a task that is noted as it starts, where there are several."""
+        if len(self._steps) == 1:
+            return call
+        live = self._live
+
+        def noted(slots: Slots) -> Any:
+            live.task(k)
+            return call(slots)
+
+        return noted
 
     def _link_shared(self) -> None:
         """Tell each shared call which calls alone use its value, if they are shared too."""
@@ -166,14 +179,14 @@ class VariantRunner:
 
     def _run_noted(self, row: int, values: Sequence[Any]) -> Outcome:
         self._live.variant(row)
-        return self._run(values)
+        return self._run(values, self._noted)
 
-    def _run(self, values: Sequence[Any]) -> Outcome:
+    def _run(self, values: Sequence[Any], calls: Sequence[Call] | None = None) -> Outcome:
         slots: Slots = list(values)
         clock, stamps = time.perf_counter, self.stamps
         stamps.append(clock())
         try:
-            for call in self._calls:
+            for call in calls or self._calls:
                 slots.append(call(slots))
                 stamps.append(clock())
         except BaseException as error:

@@ -270,7 +270,9 @@ def test_the_plan_says_what_would_run_and_why_and_writes_nothing(engine, tmp_pat
     assert plan.n_evaluations == {"area": 6}
     assert not list(tmp_path.iterdir())
     engine.execute_parameter_sweep(workflow_of())
-    assert engine.plan(workflow_of(space={"a": [1, 5], "b": [10, 20]})).to_dict() == {
+    planned = engine.plan(workflow_of(space={"a": [1, 5], "b": [10, 20]})).to_dict()
+    assert planned.pop("forecast")["variants"] == 2
+    assert planned == {
         "workflow": "areas",
         "variants": 4,
         "done": 2,
