@@ -229,7 +229,9 @@ class Backlog:
 
     def _stage(self, attempt: int, found: _Needs) -> None:
         for task, runs in found.new.items():
-            by_position = sorted(runs.items(), key=itemgetter(1))
+            # what a run before it in this loop needs may have been sent for meanwhile
+            unsent = [(run, position) for run, position in runs.items() if (task, run) not in self._staging]
+            by_position = sorted(unsent, key=itemgetter(1))
             for k in range(0, len(by_position), _STAGED_TOGETHER):
                 some = by_position[k : k + _STAGED_TOGETHER]
                 positions = RowSet.from_rows([position for _, position in some])
