@@ -16,6 +16,7 @@ from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
 from sciflow.engine.outlook import learn
+from sciflow.engine.output import remove_empty
 from sciflow.engine.pace import Pace
 from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, end_line, open_display
@@ -162,6 +163,7 @@ class Driver:
             if ending != "closed":
                 break
         ledger.clear()
+        remove_empty(self._directory.path / "logs")
         tally = loop.tally
         ended = {
             "done": ledger.n_done,

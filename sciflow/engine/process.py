@@ -37,7 +37,7 @@ class WorkerProcess:
         self._most_bytes = min(limits, default=None)
         self._own, self._pid = own, os.getpid()
         self._home = Path.cwd()
-        self._cpu_s = time.process_time()
+        self._cpu_s = _cpu_s()
         self._process = psutil.Process()
         self.is_bloated = False
         """Whether the process holds so much memory at rest that it had better be replaced."""
@@ -66,7 +66,7 @@ class WorkerProcess:
 
     def used(self) -> tuple[float, int]:
         """CPU seconds since the last call, and the most memory that the process had meanwhile."""
-        before, self._cpu_s = self._cpu_s, time.process_time()
+        before, self._cpu_s = self._cpu_s, _cpu_s()
         return self._cpu_s - before, self._peak_bytes()
 
     def _peak_bytes(self) -> int:
@@ -83,3 +83,9 @@ class WorkerProcess:
         """Look at the memory that is held between two batches: a task that leaks must not cost later variants."""
         if self._own and self._most_bytes is not None:
             self.is_bloated = self._process.memory_info().rss > _BLOATED * self._most_bytes
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of the programs that it ran."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciflow.engine.detach import detached, is_held_elsewhere
+from sciflow.engine.output import capture_output, cut_output
 from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
 from sciflow.errors import OutputError
@@ -122,6 +123,8 @@ class _Tools:
         definition, session = work.definition, work.facts["session"]
         self.space = definition.space
         self.live = Live(root / "live", session)
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        said = {"log": capture_output(root / "logs", worker)} if work.in_worker else {}
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
         self.checkpoints = root / "checkpoints"
         site = RunSite(
@@ -137,9 +140,8 @@ class _Tools:
         self.runner = VariantRunner(
             definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
         )
-        worker = f"{socket.gethostname()}:{os.getpid()}"
         self.recorder = Recorder(
-            {**work.facts, "worker": worker}, definition.units, self.runner.task_of, definition.space.names
+            {**work.facts, "worker": worker, **said}, definition.units, self.runner.task_of, definition.space.names
         )
         self.worker = worker
         self.writer = SegmentWriter(root / "segments", session)
@@ -371,8 +373,9 @@ class _Run:
         n = len(runs.outcomes)
         self._n_done += n - len(failures)
         self._n_failed += len(failures)
-        if self._tools.checkpoints.exists():
-            self._finished += runs.table.ids()
+        if self._tools.checkpoints.exists():  # those of failed variants stay, for when they are tried again
+            done = [k for k, outcome in enumerate(runs.outcomes) if _failure_in(outcome) is None]
+            self._finished += runs.table.take(np.array(done, dtype=np.int64)).ids()
         step = max(1, n // _SAMPLE)
         ends = runs.ends
         self._sample += [(int(runs.rows[k]), ends[k] - (ends[k - 1] if k else runs.start)) for k in range(0, n, step)]
@@ -406,6 +409,8 @@ class _Run:
     def _commit(self) -> None:
         frames, self._frames = self._frames, []
         self._tools.process.leave_if_forked()
+        if self._tools.work.in_worker:
+            cut_output()
         self._tools.writer.commit(frames)
         for variant in self._finished:
             forget(self._tools.checkpoints, variant)

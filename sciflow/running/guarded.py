@@ -33,14 +33,18 @@ class Trail:
         Attempts beyond the first, of the task that needed most.
     recovered
         The last failure that did not cost the variant its result.
+    replaced
+        Tasks for which a fallback stood in.
     """
 
     n_retries: int = 0
     recovered: Failure | None = None
+    replaced: set[str] = field(default_factory=set[str])
 
     def clear(self) -> None:
         """Begin with the next variant."""
         self.n_retries, self.recovered = 0, None
+        self.replaced.clear()
 
 
 @dataclass(slots=True)
@@ -88,6 +92,7 @@ class Guarded:
             if self._fallback is None or isinstance(error, BindingError):
                 raise
             self.trail.recovered = Failure.of(error, self.step.task.name)
+            self.trail.replaced.add(self.step.task.name)
             return self._fallback(slots)
 
     def _attempts(self, slots: Slots) -> Any:

@@ -214,10 +214,10 @@ class VariantRunner:
         return value if type(value) is dict else outputs_of(step, value)
 
     def _undo_all(self, slots: Slots, error: BaseException) -> None:
-        """Undo what this variant did, the latest first; what other variants share stays."""
+        """Undo what this variant did, the latest first; a task for which a fallback stood in did nothing."""
         for k in reversed(range(len(slots) - self._first_task)):
             undo, name = self._undo[k], self._steps[k].task.name
-            if undo is None or slots[self._first_task + k] is SKIPPED or name in self.shared:
+            if undo is None or slots[self._first_task + k] is SKIPPED or name in self.trail.replaced:
                 continue
             try:
                 undo(slots)

@@ -47,6 +47,8 @@ def bind_step(scope: Scope, upstream: Iterable[str], *, sink: bool, resources: R
         fallback = _beside(scope, "fallback", fallback, upstream)
     beside = [one for one in (condition, fallback) if isinstance(one, Step)]
     needed = {*footprint, *(name for one in beside for name in one.footprint)} - set(task.over)
+    if task.undo is not None:  # what is undone for one variant must not be what others use
+        needed |= {name for name, derived in scope.parameters.items() if not derived}
     return Step(
         task=task,
         arguments=arguments,

@@ -177,6 +177,7 @@ class ExperimentalWorkflow:
             ``"size > 8 and loss < 1"``.
         undo : callable, optional
             Takes back what the task did, when a later task of the variant fails; the last done is undone first.
+            Such a task runs for each variant: what is undone for one must not be what others use.
             Bound by name like the task, and also to what the task returned: by the task's name, by the name of
             an output, or as the one argument left over.
         cache : bool

@@ -52,7 +52,6 @@ def test_a_worker_killed_in_the_middle_of_a_long_task_resumes_from_its_last_chec
     assert not list((tmp_path / "sweeps" / "w" / "checkpoints").glob("v*"))
 
 
-@pytest.mark.xfail(reason="issue 3: the worker forgets the checkpoints of variants that failed, too", strict=True)
 def test_what_failed_keeps_its_checkpoint_and_carries_on_when_it_is_run_again(tmp_path):
     folder = str(tmp_path)
 

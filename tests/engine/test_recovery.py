@@ -175,6 +175,28 @@ def test_an_undo_that_fails_is_told_with_what_it_was_to_undo(tmp_path):
     assert "the undo of task 'first' raised OSError: cannot delete" in traceback
 
 
+def test_a_task_that_can_be_undone_is_not_shared_and_a_stand_in_is_not_undone(tmp_path):
+    def make(a):
+        if a == 2:
+            raise ValueError("cannot")
+        note(tmp_path, f"make {a}")
+        return a
+
+    def last(make, b):
+        if b == 1:
+            raise ValueError("no")
+        return {"y": make * b}
+
+    sweep(
+        tmp_path / "s",
+        ("make", make, {"undo": lambda make: note(tmp_path, f"undo {make}"), "fallback": -1}),
+        ("last", last, {"depends_on": "make"}),
+        space={"a": [1, 2], "b": [0, 1]},
+    )
+
+    assert noted(tmp_path) == ["make 1", "make 1", "undo 1"]
+
+
 # ------------------------------------------------------------------------------------------- shared runs
 
 
@@ -306,6 +328,20 @@ def test_each_variant_starts_in_the_same_directory(tmp_path):
     results = sweep(tmp_path, ("wander", wander), cluster=LocalCluster(workers=1))
 
     assert set(results.dataset["here"].values.tolist()) == {str(Path.cwd())}
+
+
+def test_what_tasks_print_goes_to_a_log_of_the_worker_that_stays_small(tmp_path, capfd):
+    def talk(k):
+        sys.stdout.write("x" * 400_000 + "\n")
+        sys.stderr.write(f"said {k}\n")
+        return {"y": k}
+
+    sweep(tmp_path, ("talk", talk), space={"k": range(60)}, cluster=LocalCluster(workers=1))
+
+    (log,) = (tmp_path / "w" / "logs").glob("worker-*.log")
+    assert "said 59" in log.read_text()
+    assert log.stat().st_size < 25 << 20
+    assert "said" not in capfd.readouterr().err
 
 
 def test_a_sweep_that_only_fails_is_given_up_and_says_why(tmp_path, capsys):

@@ -291,8 +291,8 @@ def test_what_a_condition_or_a_fallback_needs_belongs_to_the_footprint():
     assert step_of(train, condition=lambda context: True).footprint == ("rate", "size")
 
 
-def test_what_an_undo_needs_does_not_change_who_shares_the_run():
-    assert step_of(train, undo=lambda size: None).footprint == ("rate",)
+def test_a_task_that_can_be_undone_runs_for_each_variant():
+    assert step_of(train, undo=lambda size: None).footprint == ("rate", "size")
 
 
 def test_the_footprint_of_a_condition_is_inherited_by_dependents():
