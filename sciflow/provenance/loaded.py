@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARGIN_S: Final = 5.0  # clocks of file servers differ from ours by about this much
+_checked: dict[str, tuple[int, ...]] = {}  # compiling a large package again takes seconds
 _IMMUTABLE: Final = (bool, int, float, complex, str, bytes, tuple, type(None))
 
 
@@ -34,12 +35,20 @@ def is_as_loaded(module: ModuleType, filename: str) -> bool:
         return True  # gone: there is nothing else than what is in memory, and nobody edits it
     if max(facts.st_mtime, facts.st_ctime) < _process_began() - _MARGIN_S:
         return True
-    if _compiled_from_another_version(module, facts):
+    version = (id(module), facts.st_mtime_ns, facts.st_ctime_ns, facts.st_size)
+    if _checked.get(filename) == version:
+        return True
+    if _compiled_from_another_version(module, facts) or not _says_the_same(module, filename, facts.st_size):
         return False
+    _checked[filename] = version
+    return True
+
+
+def _says_the_same(module: ModuleType, filename: str, size: int) -> bool:
     own_code = [*_own_code(module, filename)]
     parsed = parse_source(filename)
     if parsed is None:
-        return facts.st_size == 0 and not own_code
+        return size == 0 and not own_code
     written, is_compiled_from = parsed
     return all(map(is_compiled_from, own_code)) and not _differing(module, written)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from functools import cache
@@ -19,10 +20,8 @@ LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 @cache
 def is_local_file(filename: str) -> bool:
     """Whether a file is outside the standard library, the installed packages and sciflow itself."""
-    path = Path(filename).resolve()
-    if LIBRARY_FOLDERS & set(path.parts):
-        return False
-    return not any(path.is_relative_to(folder) for folder in _library_folders())
+    folder, _ = os.path.split(filename)
+    return not _is_library_folder(folder)
 
 
 def is_local_module(name: str) -> bool:
@@ -44,6 +43,12 @@ def is_local_code(filename: str, module: str) -> bool:
 def file_of(module: ModuleType) -> str | None:
     """The file a module was loaded from."""
     return getattr(module, "__file__", None)
+
+
+@cache
+def _is_library_folder(folder: str) -> bool:
+    path = Path(folder).resolve()  # slow, and a thousand modules lie in a hundred folders
+    return bool(LIBRARY_FOLDERS & set(path.parts)) or any(map(path.is_relative_to, _library_folders()))
 
 
 @cache
