@@ -99,13 +99,14 @@ class Sweep:
 
     @property
     def codes(self) -> dict[str, str]:
-        """Task name → identity of its code and of all that it depends on: what a kept value of it is known by."""
+        """Task name → identity of its code, inputs and all that it depends on: what a kept value of it is known by."""
         prints: Mapping[str, str] = self.description["fingerprints"]
+        files = [contents(self.description["inputs"])] if "inputs" in self.description else []
         codes: dict[str, str] = {}
         for step in self.definition.steps:  # dependencies come first
             task = step.task
             codes[task.name] = canonical.content_digest(
-                [prints[task.name], self.definition.seed, [codes[name] for name in task.depends_on]]
+                [prints[task.name], self.definition.seed, [codes[name] for name in task.depends_on], *files]
             )
         return codes
 

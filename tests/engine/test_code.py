@@ -365,6 +365,24 @@ def test_a_declared_input_that_changed_makes_results_stale_and_the_message_names
         run("data.csv")
 
 
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_a_kept_value_is_not_used_again_when_a_declared_input_changed(tmp_path, monkeypatch, cluster):
+    monkeypatch.chdir(tmp_path)
+
+    def run(text):
+        (tmp_path / "data.csv").write_text(text)
+        workflow = sciflow.ExperimentalWorkflow("kept")
+        workflow.add_task("read", lambda: int((tmp_path / "data.csv").read_text()), cache=True)
+        workflow.add_task("add", lambda read, a: read + a, depends_on=["read"])
+        workflow.add_parameter_space({"a": [1, 2]})
+        workflow.add_input("data.csv")
+        engine = sciflow.Engine(cluster, on_stale="rerun", progress=False)
+        return engine.execute_parameter_sweep(workflow).dataset["add"].values.tolist()
+
+    assert run("10") == [11, 12]
+    assert run("20") == [21, 22]
+
+
 def test_a_sweep_without_inputs_has_the_generation_it_had_before_inputs_existed():
     workflow = sciflow.ExperimentalWorkflow("before")
     workflow.add_task("f", lambda: 1)
