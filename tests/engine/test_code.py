@@ -336,6 +336,43 @@ def test_functions_and_classes_reach_the_workers_of_dask_and_their_own_children(
     assert done.stdout.endswith("True\n")
 
 
+POOL = """
+    import multiprocessing
+    import sciflow
+
+    print("body")
+
+    class Point:
+        def __init__(self, x):
+            self.x = x
+
+    def square(a):
+        return a * a
+
+    def x_of(point):
+        return point.x
+
+    def f(a):
+        with multiprocessing.get_context("METHOD").Pool(1) as pool:
+            return sum(pool.map(square, [a, 2])) + pool.apply(x_of, (Point(5),))
+
+    workflow = sciflow.ExperimentalWorkflow("pool")
+    workflow.add_task("f", f)
+    workflow.add_parameter_space({"a": [1, 2]})
+    results = sciflow.Engine(progress=False).execute_parameter_sweep(workflow)
+    print(results.dataset["f"].values.tolist() if results.status()["done"] else results.failures()["traceback"].item())
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_that_a_task_starts_know_the_functions_of_the_script_and_do_not_run_it_again(tmp_path, method):
+    write(tmp_path, {"script.py": POOL.replace("METHOD", method)})
+
+    done = python("script.py", cwd=tmp_path)
+
+    assert done.stdout == "body\n[10, 13]\n", done.stderr
+
+
 # ------------------------------------------------------------------ declared inputs
 
 
