@@ -33,6 +33,7 @@ PLANS = {
     "W2-5000": ["parsl:htex_memo_task", "executorlib:block_cache"],
     "W2-100000": [FLOOR, OURS],
     "W2-1000000": [OURS],
+    "W3-100": [FLOOR, OURS],
     "W3-1000": [FLOOR, "raw:pool_1", OURS, "pipefunc:file_array", "joblib:loky"],
     "W4-1000": [OURS, "pipefunc:file_array", "joblib:memory"],
     "W4-10000": [OURS, "pipefunc:file_array", "joblib:memory"],

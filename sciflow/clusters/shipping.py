@@ -1,4 +1,4 @@
-"""Parcel: work on its way to worker processes, with the user's code as it is when the sweep starts."""
+"""Shipment: work on its way to worker processes, with the user's code as it is when the sweep starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _mains: list[ModuleType] = []
 
 
 @dataclass
-class Parcel:
+class Shipment:
     """Work that pickles together with the code it runs.
 
     Functions of the main script or notebook travel by value. Modules of the user's travel as source, and the worker
@@ -71,11 +71,11 @@ class Parcel:
         self.work.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_parcel, (self.contents,)
+        return open_shipment, (self.contents,)
 
     @cached_property
     def contents(self) -> bytes:
-        """What `open_parcel` takes; made once, so that workers of later hours get the same."""
+        """What `open_shipment` takes; made once, so that workers of later hours get the same."""
         with _by_value(self.sources.edited):
             try:
                 work = cloudpickle.dumps(self.work)
@@ -87,8 +87,8 @@ class Parcel:
         return b"z" + zlib.compress(contents, 1) if len(contents) > _LARGE_BYTES else b"p" + contents
 
 
-def open_parcel(contents: bytes) -> Work:
-    """Unpickle the work of a parcel, with its modules as they were frozen.
+def open_shipment(contents: bytes) -> Work:
+    """Unpickle the work of a shipment, with its modules as they were frozen.
 
     Raises
     ------

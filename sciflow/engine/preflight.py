@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from sciflow import interpreter
-from sciflow.clusters.shipping import Parcel
+from sciflow.clusters.shipping import Shipment
 from sciflow.errors import WorkflowError
 from sciflow.provenance.sources import Sources, read_sources
 
@@ -31,7 +31,7 @@ def freeze(definition: Definition) -> Sources:
     return sources
 
 
-def preflight(definition: Definition, work: Work, sources: Sources, *, elsewhere: bool = False) -> Parcel:
+def preflight(definition: Definition, work: Work, sources: Sources, *, elsewhere: bool = False) -> Shipment:
     """Pack the work for worker processes, having tried what can be tried here.
 
     Parameters
@@ -49,11 +49,11 @@ def preflight(definition: Definition, work: Work, sources: Sources, *, elsewhere
     space = definition.space
     if space.n_variants:
         _ = space[0].id, space[space.n_variants - 1].id
-    parcel = Parcel(work, sources)
-    contents = parcel.contents
+    shipment = Shipment(work, sources)
+    contents = shipment.contents
     if elsewhere:
         _load_in_fresh_process(contents)
-    return parcel
+    return shipment
 
 
 def _load_in_fresh_process(contents: bytes) -> None:
@@ -79,12 +79,12 @@ def _load_in_fresh_process(contents: bytes) -> None:
 
 def _main() -> int:
     """Load the work that comes through standard input; say on standard output why that failed."""
-    from sciflow.clusters.shipping import open_parcel  # noqa: PLC0415  the rest of this module is for the driver
+    from sciflow.clusters.shipping import open_shipment  # noqa: PLC0415  the rest of this module is for the driver
 
     words = sys.stdout
     sys.stdout = sys.stderr  # what the user's modules print as they are imported is no answer
     try:
-        open_parcel(sys.stdin.buffer.read())
+        open_shipment(sys.stdin.buffer.read())
     except WorkflowError as error:
         words.write(str(error))
         words.flush()

@@ -1,4 +1,4 @@
-"""Parcels: what is sent to worker processes, and what is said when it cannot be sent or loaded."""
+"""Shipments: what is sent to worker processes, and what is said when it cannot be sent or loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import sciflow
-from sciflow.clusters.shipping import Parcel
+from sciflow.clusters.shipping import Shipment
 from sciflow.clusters.unsendable import explain
 from sciflow.errors import WorkflowError
 
@@ -86,21 +86,21 @@ def generator_behind_names():
 )
 def test_what_cannot_be_sent_is_named_as_its_author_knows_it(function, said):
     with pytest.raises(WorkflowError, match=rf"task 'train': {said} cannot be sent to worker processes; make it insi"):
-        _ = Parcel(Work(definition(function))).contents
+        _ = Shipment(Work(definition(function))).contents
 
 
 def test_a_parameter_value_that_cannot_be_sent_is_told_from_a_task_that_cannot():
     with pytest.raises(
         WorkflowError, match=r"parameter 'a': the value Named\('lock'\), .*\(a _thread.lock\), cannot be sent"
     ):
-        _ = Parcel(Work(definition(lambda a: a, [sciflow.Named("lock", LOCK)]))).contents
+        _ = Shipment(Work(definition(lambda a: a, [sciflow.Named("lock", LOCK)]))).contents
 
 
 def test_without_a_culprit_the_words_of_pickle_are_passed_on():
     assert "TypeError: hm" in explain(object(), TypeError("hm"))
 
 
-# what a process does that gets the parcels named on its command line, one after another
+# what a process does that gets the shipments named on its command line, one after another
 RECEIVER = """
     import pickle, sys
     for name in sys.argv[1:]:
@@ -113,7 +113,7 @@ RECEIVER = """
 
 SENDER = """
     import pickle, sys
-    from sciflow.clusters.shipping import Parcel
+    from sciflow.clusters.shipping import Shipment
     from sciflow.provenance.sources import read_sources
     sys.dont_write_bytecode = True
     sys.path.insert(0, sys.argv[2])
@@ -122,7 +122,7 @@ SENDER = """
 
 def send(folder, name, program, *arguments):
     lines = textwrap.dedent(SENDER) + textwrap.dedent(program)
-    lines += "with open(sys.argv[1], 'wb') as file:\n    pickle.dump(Parcel(work, read_sources([work])), file)\n"
+    lines += "with open(sys.argv[1], 'wb') as file:\n    pickle.dump(Shipment(work, read_sources([work])), file)\n"
     done = subprocess.run(
         [sys.executable, "-c", lines, folder / name, folder, *arguments], capture_output=True, text=True
     )
@@ -159,10 +159,10 @@ def test_package_data_and_the_names_of_files_are_those_of_the_user(tmp_path):
         "    data = pkgutil.get_data('package', 'table.txt').decode()\n"
         "    return [here, packed, data, __file__, 'here = pathlib' in inspect.getsource(run)]\n"
     )
-    send(tmp_path, "parcel", "import package\nwork = package.run\n")
+    send(tmp_path, "shipment", "import package\nwork = package.run\n")
     (package / "reading.py").write_text("broken(")
 
-    (said,) = receive(tmp_path, "parcel")
+    (said,) = receive(tmp_path, "shipment")
 
     assert said == str(["12", "12", "12", str(package / "reading.py"), True])
 
@@ -175,9 +175,9 @@ def test_a_module_that_is_not_there_for_the_workers_is_named_with_the_remedy(tmp
         exec("def run(x): return x", vars(made))
         work = made.run
     """
-    send(tmp_path, "parcel", program)
+    send(tmp_path, "shipment", program)
 
-    (said,) = receive(tmp_path, "parcel")
+    (said,) = receive(tmp_path, "shipment")
 
     assert said.startswith("WorkflowError: worker processes on ")
     assert "cannot import module 'made_by_hand', which the workflow's code uses" in said
@@ -192,9 +192,9 @@ def test_an_object_that_does_not_come_back_from_its_pickle_is_said_to_be_one(tmp
         odd = Odd(1, 2)
         work = lambda x: odd
     """
-    send(tmp_path, "parcel", program)
+    send(tmp_path, "shipment", program)
 
-    (said,) = receive(tmp_path, "parcel")
+    (said,) = receive(tmp_path, "shipment")
 
     assert "cannot be loaded there: TypeError" in said
     assert "make it inside the task" in said
@@ -203,21 +203,21 @@ def test_an_object_that_does_not_come_back_from_its_pickle_is_said_to_be_one(tmp
 def test_what_a_traceback_shows_is_the_code_that_ran(tmp_path):
     (tmp_path / "failing.py").write_text("def run(x):\n    return 1 / 0  # before\n")
     program = "import failing, traceback\ndef work(x):\n    try:\n        failing.run(x)\n    except Exception:\n"
-    send(tmp_path, "parcel", program + "        return traceback.format_exc().splitlines()\n")
+    send(tmp_path, "shipment", program + "        return traceback.format_exc().splitlines()\n")
     (tmp_path / "failing.py").write_text("def run(x):\n    return 1 / 0  # after\n")
 
-    (said,) = receive(tmp_path, "parcel")
+    (said,) = receive(tmp_path, "shipment")
 
     assert "# before" in said
     assert "# after" not in said
 
 
 def test_a_thread_of_the_driver_gets_the_drivers_own_modules():
-    parcel = Parcel(Work(definition(lambda a: a + 1)))
-    open_parcel, arguments = parcel.__reduce__()
+    shipment = Shipment(Work(definition(lambda a: a + 1)))
+    open_shipment, arguments = shipment.__reduce__()
     main, finders = sys.modules["__main__"], [*sys.meta_path]
 
-    work = open_parcel(*arguments)
+    work = open_shipment(*arguments)
 
     assert work.definition.name == "w"
     assert sys.modules["__main__"] is main

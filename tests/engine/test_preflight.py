@@ -14,7 +14,7 @@ from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SciflowError, WorkflowError
 
 
-def parcel_of(workflow, tmp_path, *, elsewhere):
+def shipment_of(workflow, tmp_path, *, elsewhere):
     definition = workflow.validate()
     work = BatchRunner(definition, str(tmp_path), {})
     return preflight(definition, work, freeze(definition), elsewhere=elsewhere)
@@ -38,7 +38,7 @@ def test_a_workflow_that_can_be_loaded_elsewhere_is_packed(tmp_path, capfd):
     try:
         import loud
 
-        assert parcel_of(workflow_of(loud.run), tmp_path, elsewhere=True).contents
+        assert shipment_of(workflow_of(loud.run), tmp_path, elsewhere=True).contents
     finally:
         sys.path.remove(str(tmp_path))
         del sys.modules["loud"]
@@ -50,7 +50,7 @@ def test_a_module_that_workers_lack_is_named_before_a_cluster_is_asked(tmp_path,
     monkeypatch.setitem(sys.modules, "made_by_hand", made)
 
     with pytest.raises(WorkflowError, match=r"cannot import module 'made_by_hand'.*beside the script"):
-        parcel_of(workflow_of(made.run), tmp_path, elsewhere=True)
+        shipment_of(workflow_of(made.run), tmp_path, elsewhere=True)
 
 
 class Leaves:
@@ -62,7 +62,7 @@ def test_code_that_ends_the_process_as_it_is_loaded_is_no_riddle(tmp_path):
     leaves = Leaves()
 
     with pytest.raises(WorkflowError, match="a fresh process ended with 7 as it loaded the workflow"):
-        parcel_of(workflow_of(in_main(lambda a: leaves)), tmp_path, elsewhere=True)
+        shipment_of(workflow_of(in_main(lambda a: leaves)), tmp_path, elsewhere=True)
 
 
 @pytest.mark.parametrize("bad", [1, 3])
@@ -75,7 +75,7 @@ def test_the_first_and_the_last_variant_are_made_and_not_run(tmp_path, bad):
     space = sciflow.Grid(a=[1, 2, 3]).derive(b=derived)
 
     with pytest.raises(SciflowError, match="division by zero"):
-        parcel_of(workflow_of(lambda a, b: ran.append(a), space), tmp_path, elsewhere=False)
+        shipment_of(workflow_of(lambda a, b: ran.append(a), space), tmp_path, elsewhere=False)
     assert not ran
 
 
