@@ -122,13 +122,16 @@ class Engine:
         force: bool = False,
     ) -> Plan:
         """Say what `execute_parameter_sweep` would run, without running or writing anything."""
-        definition = _definition_of(workflow).without_reductions()
+        whole = _definition_of(workflow)
+        definition = whole.without_reductions()
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
         request = _request(retry_failed=retry_failed, only=only, force=force)
         plan = sweep.plan(replace(request, rerun_stale=self.on_stale == "rerun"))
-        return replace(plan, forecast=outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources)))
+        forecast = outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources))
+        reductions = {one.name: one.space.n_variants if plan.n_todo else 0 for one in self._reductions_of(whole)}
+        return replace(plan, forecast=forecast, n_evaluations={**plan.n_evaluations, **reductions})
 
     def execute_parameter_sweep(
         self,

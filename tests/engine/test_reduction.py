@@ -55,6 +55,7 @@ def test_when_the_axis_grows_the_reduction_is_made_again_and_nothing_else(tmp_pa
     def count(y):
         return {"n": int(y.size)}
 
+    assert engine(tmp_path).plan(workflow(count, n=4)).n_evaluations == {"simulate": 12, "reduce": 3}
     engine(tmp_path).execute_parameter_sweep(workflow(count, n=4))
     results = engine(tmp_path).execute_parameter_sweep(workflow(count, n=6))
 
