@@ -141,9 +141,16 @@ class Recorder:
         if columns is not None:
             return [_Group(None, columns, [])]
         rans = [self._checked(outcome) for outcome in outcomes]
+        try:
+            return self._grouped(rans)
+        except Exception:  # noqa: BLE001  what the store refuses, and whatever classes of the user's raise when read
+            return self._grouped([self._encodable(ran) for ran in rans], apart=True)
+
+    def _grouped(self, rans: list[Ran], *, apart: bool = False) -> list[_Group]:
         members: dict[Any, list[int]] = {}
         for k, ran in enumerate(rans):
-            signature = (_signature(ran.result), ran.n_retries, ran.recovered is None)
+            kind = k if apart and not isinstance(ran.result, Failure) else _signature(ran.result)
+            signature = (kind, ran.n_retries, ran.recovered is None)
             members.setdefault(signature, []).append(k)
         grouped: list[_Group] = []
         for chosen in members.values():
@@ -154,6 +161,20 @@ class Recorder:
             encoded = {} if failures else self._encode(results)
             grouped.append(_Group(np.array(chosen), encoded, failures, ours[0].n_retries, recovered))
         return grouped
+
+    def _encodable(self, ran: Ran) -> Ran:
+        """The outcome, or that it cannot be recorded if its variant alone cannot."""
+        if isinstance(ran.result, Failure):
+            return ran
+        name: object = ""
+        try:
+            for name, value in ran.result.items():
+                self._encode([{name: value}])
+        except Exception as error:  # noqa: BLE001  as in `_group`
+            task = self._task_of(str(name))
+            refusal = OutputError(f"output {name!r} of task {task!r} cannot be recorded: {_words(error)}")
+            return replace(ran, result=Failure.of(refusal, task))
+        return ran
 
     def _uniform(self, outcomes: list[Outcome]) -> dict[str, column.ColumnData] | None:
         """Encode outcomes that all have the same outputs of plain scalar types, without looking at each; or None."""
@@ -212,6 +233,9 @@ class Recorder:
                         record.setdefault(coordinate, value.coords[coordinate].drop_vars(coordinate, errors="ignore"))
         except OutputError as error:
             return replace(ran, result=Failure.of(error, self._task_of(str(name))))
+        except Exception as error:  # noqa: BLE001  a mapping or an array of a class of the user's, which raises when read
+            refusal = OutputError(f"what task {self._task_of(str(name))!r} returned cannot be read: {_words(error)}")
+            return replace(ran, result=Failure.of(refusal, self._task_of(str(name))))
         return replace(ran, result=record)
 
     def _check(self, name: Any, value: Any) -> None:
@@ -233,6 +257,10 @@ class Recorder:
                 f"output {name!r} of task {task!r} is of type {kind}, which cannot be recorded; return "
                 "a number, bool, string, None, NumPy array or xarray object, or write a file with context.artifact()"
             )
+
+
+def _words(error: Exception) -> str:
+    return str(error) if type(error) is TypeError else f"{type(error).__name__}: {error}"
 
 
 def _recordable(value: Any) -> bool:
@@ -284,7 +312,7 @@ def _kind(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return "int"
     if isinstance(value, float | np.floating):
-        return "float"
+        return "longdouble" if isinstance(value, np.longdouble) else "float"
     if _is_labelled(value):
         return ("labelled", tuple(map(str, value.dims)), str(value.attrs.get("units")), value.dtype.str)
     if isinstance(value, np.ndarray):

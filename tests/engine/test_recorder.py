@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -14,6 +15,24 @@ from sciflow.store.column import FAILURE, ID
 from sciflow.store.segment import SegmentWriter, scan_segment
 
 SPACE = Grid(a=[1, 2, 3, 4, 5, 6])
+
+
+class Unreadable(float):
+    def __float__(self):
+        raise ValueError("not to be read")
+
+
+class Lazy(Mapping):
+    """A mapping that computes what it holds when it is asked."""
+
+    def __iter__(self):
+        return iter(["x"])
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, name):
+        raise ValueError("not to be read")
 
 
 def record(tmp_path, outcomes, units=None):
@@ -102,6 +121,8 @@ def test_a_labelled_dataset_is_spread_into_its_variables(tmp_path):
         ({"status": 1.0}, "named 'status'"),
         ({3: 1.0}, "named 3"),
         ({"x": np.array([object()])}, "ndarray of object"),
+        ({"x": Unreadable(1.0)}, "ValueError: not to be read"),
+        (Lazy(), "ValueError: not to be read"),
     ],
 )
 def test_what_cannot_be_recorded_fails_that_variant_alone_and_names_task_output_and_type(tmp_path, outcome, said):
@@ -111,6 +132,13 @@ def test_what_cannot_be_recorded_fails_that_variant_alone_and_names_task_output_
     assert failures[0].type == OutputError.__name__
     assert said in failures[0].message
     assert "'f'" in failures[0].message
+
+
+def test_a_number_of_more_digits_keeps_them_and_harms_no_other(tmp_path):
+    frames, failures = record(tmp_path, [{"x": 0.5}, {"x": np.longdouble(1) / 3}, {"x": 2.5}])
+
+    assert failures == []
+    assert sorted(frame.table()["x"].tolist() for frame in frames) == [[np.longdouble(1) / 3], [0.5, 2.5]]
 
 
 def test_what_lies_under_a_mask_is_not_recorded(tmp_path):
