@@ -42,7 +42,7 @@ print(engine.execute_parameter_sweep(workflow).status())
 
 HOOK = """
 import os, sys
-from sciflow.testing.faults import DeadlyCalls
+from sciflow.testing.deadly import DeadlyCalls
 sys.modules["deadly"] = CALLS = DeadlyCalls()
 """
 

@@ -25,7 +25,7 @@ from sciflow.testing.store import frame_of, rows_of
 HARNESS = textwrap.dedent("""
     import json, os, shutil, sys
     from pathlib import Path
-    from sciflow.testing.faults import DeadlyCalls
+    from sciflow.testing.deadly import DeadlyCalls
     deadly = DeadlyCalls()
     from sciflow.store.compact import compact
     from sciflow.store.directory import SweepDirectory

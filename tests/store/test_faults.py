@@ -17,7 +17,7 @@ from sciflow.testing.store import frame_of, rows_of
 HARNESS = textwrap.dedent("""
     import json, os, sys
     from pathlib import Path
-    from sciflow.testing.faults import DeadlyCalls
+    from sciflow.testing.deadly import DeadlyCalls
     deadly = DeadlyCalls()
     acknowledge = os.pwrite  # not counted
     from sciflow.store.directory import SweepDirectory
