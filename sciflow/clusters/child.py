@@ -19,6 +19,7 @@ import cloudpickle
 def main(descriptor: int) -> None:
     """Answer batches until the parent closes the connection."""
     parent: Connection[Any, Any] = Connection(descriptor)
+    os.set_inheritable(descriptor, False)  # programs that a task starts or becomes have nothing to do with it
     sys.path[:] = parent.recv()
     payload: bytes = parent.recv_bytes()
     batches: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -73,7 +75,11 @@ class Children:
 
 
 class _Child:
-    """One process, our end of its socket pair, and the thread that reads its answers."""
+    """One process with what it starts, our end of its socket pair, and the threads that look after both.
+
+    A process that a task forked has the child's end of the pair too, and may outlive the child: that the child is gone
+    is told by the child, and not by the end of the stream alone.
+    """
 
     def __init__(self, payload: bytes, environment: dict[str, str], answers: queue.SimpleQueue[Answer]) -> None:
         self._answers = answers
@@ -97,6 +103,8 @@ class _Child:
             ours.send_bytes(payload)
         self._reader = threading.Thread(target=self._listen, daemon=True)
         self._reader.start()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     @property
     def n_waiting(self) -> int:
@@ -131,15 +139,32 @@ class _Child:
             self.dead = True
             lost, self._waiting = list(self._waiting.values()), {}
         how = _how_it_ended(self._process)
+        self._end()
         for batch in lost:
             self._answers.put(Answer(batch, how=how))
+
+    def _watch(self) -> None:
+        """When the process is gone, end what it left behind, and the stream for the thread that reads it."""
+        self._process.wait()
+        self._kill_group()
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RD)  # what has come is read all the same
+
+    def _end(self) -> None:
+        if self._process.poll() is None:  # later its number may be another's
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        """End the process and all that it started, unless they left its group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         with self._lock:
             self._waiting = {}
-        self._process.kill()
-        self._process.wait()
+        self._end()
+        self._watcher.join()
         self._reader.join()
         self._connection.close()
 
@@ -148,8 +173,8 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     """Say in two words how a process ended."""
     try:
         status = process.wait(timeout=5)
-    except subprocess.TimeoutExpired:  # it closed its end and lives on
-        return ""
+    except subprocess.TimeoutExpired:
+        return "it closed its connection, or became another program"
     if status >= 0:
         return f"exit status {status}"
     with contextlib.suppress(ValueError):

@@ -1,0 +1,74 @@
+"""Tasks that do to their process what nobody should: the sweep ends, and each costs itself alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import sciflow
+from sciflow.clusters.local import LocalCluster
+
+
+def sweep(directory, *tasks, space=None, workers=2, resources=None, **engine):
+    workflow = sciflow.ExperimentalWorkflow("w")
+    for name, function, *options in tasks:
+        workflow.add_task(name, function, **(options[0] if options else {}))
+    workflow.add_parameter_space(space or {"k": range(10)})
+    workflow.set_resource_requirements(resources or {})
+    cluster = LocalCluster(workers=workers, dask_after_s=1e9)
+    return sciflow.Engine(cluster, directory=directory, progress=False, **engine).execute_parameter_sweep(workflow)
+
+
+def note(folder, what):
+    """Say in a file, from whatever process, that something happened."""
+    with (Path(folder) / "ledger").open("a") as ledger:
+        ledger.write(f"{what}\n")
+
+
+def noted(folder):
+    path = Path(folder) / "ledger"
+    return path.read_text().split("\n")[:-1] if path.exists() else []
+
+
+def is_there(pid):
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+# ------------------------------------------------------------------------------------------- processes of a task
+
+
+@pytest.mark.parametrize("end", ["well", "exit", "kill", "other program"])
+@pytest.mark.parametrize("start", ["fork", "program"])
+def test_a_process_that_a_task_leaves_behind_holds_nothing_up_and_is_ended(tmp_path, start, end):
+    def f(k):
+        if k != 3:
+            return {"y": k}
+        if start == "program":
+            note(tmp_path, subprocess.Popen(["sleep", "60"], close_fds=False).pid)
+        elif (child := os.fork()) == 0:
+            time.sleep(60)
+            os._exit(0)
+        else:
+            note(tmp_path, child)
+        match end:
+            case "exit":
+                os._exit(5)
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "other program":
+                os.execv("/bin/sh", ["sh", "-c", "exit 4"])
+        return {"y": k}
+
+    results = sweep(tmp_path / "s", ("f", f))
+
+    assert results.status()["done"] == (10 if end == "well" else 9)
+    said = {"well": "", "exit": "exit status 5", "kill": "SIGKILL", "other program": "exit status 4"}[end]
+    assert said in results.dataset["failure"].sel(k=3).item()
+    assert noted(tmp_path)
+    assert not any(is_there(int(pid)) for pid in noted(tmp_path))
