@@ -10,10 +10,13 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
+
+from sciflow.errors import SciflowError
 
 
 def main(descriptor: int) -> None:
@@ -30,15 +33,26 @@ def main(descriptor: int) -> None:
         try:
             if not work:
                 work.append(cloudpickle.loads(payload))
-            answer = (batch.number, work[0](batch), None)
+            answer = cloudpickle.dumps((batch.number, work[0](batch), None))
         except Exception as error:  # noqa: BLE001  it is the driver's to judge
-            answer = (batch.number, None, error)
+            answer = cloudpickle.dumps((batch.number, None, _sendable(error)))
         try:
-            parent.send_bytes(cloudpickle.dumps(answer))
+            parent.send_bytes(answer)
         except OSError:  # the parent is gone; what is committed stays
             return
         if work and work[0].is_spent:  # it holds memory that it does not use; another process takes over
             return
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, or its words where it does not survive the way; what is not ours tells where it was raised."""
+    if not isinstance(error, SciflowError | OSError):
+        error.add_note(f"in worker process {os.getpid()}:\n{''.join(traceback.format_exception(error))}")
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:  # noqa: BLE001  whatever its class does on the way
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error
 
 
 def _listen(parent: Connection[Any, Any], batches: queue.SimpleQueue[Any], work: list[Any]) -> None:

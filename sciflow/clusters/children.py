@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -18,7 +19,6 @@ from sciflow import interpreter
 from sciflow.clusters.protocol import Answer
 
 if TYPE_CHECKING:
-    import queue
     from collections.abc import Mapping
     from multiprocessing.connection import Connection
 
@@ -101,10 +101,10 @@ class _Child:
         with contextlib.suppress(OSError):  # it died at once: the reader finds out
             ours.send([*sys.path])
             ours.send_bytes(payload)
-        self._reader = threading.Thread(target=self._listen, daemon=True)
-        self._reader.start()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._listen, self._watch, self._send)]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def n_waiting(self) -> int:
@@ -116,15 +116,19 @@ class _Child:
         with self._lock:
             if not self.dead:
                 self._waiting[batch.number] = batch
-                with contextlib.suppress(OSError):  # it has just died: the reader answers for it
-                    self._connection.send(batch)
+                self._outbox.put(batch)
                 return
         self._answers.put(Answer(batch))
 
     def drain(self) -> None:
         """Tell the child to start no further variant."""
-        with contextlib.suppress(OSError):
-            self._connection.send("drain")
+        self._outbox.put("drain")
+
+    def _send(self) -> None:
+        """Send what is to be sent; a child that holds the interpreter takes nothing, and must not keep the driver."""
+        with contextlib.suppress(OSError):  # it has died: the reader answers for it
+            while (message := self._outbox.get()) is not None:
+                self._connection.send(message)
 
     def _listen(self) -> None:
         while True:
@@ -148,7 +152,8 @@ class _Child:
         self._process.wait()
         self._kill_group()
         with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
-            ours.shutdown(socket.SHUT_RD)  # what has come is read all the same
+            ours.shutdown(socket.SHUT_RDWR)  # what has come is read all the same
+        self._outbox.put(None)
 
     def _end(self) -> None:
         if self._process.poll() is None:  # later its number may be another's
@@ -164,8 +169,8 @@ class _Child:
         with self._lock:
             self._waiting = {}
         self._end()
-        self._watcher.join()
-        self._reader.join()
+        for thread in self._threads:
+            thread.join()
         self._connection.close()
 
 

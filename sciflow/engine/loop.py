@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from sciflow.errors import SweepError
 from sciflow.planning.backlog import Backlog, Parcel
 from sciflow.planning.batch import STOP_EARLY_S, Batch
 from sciflow.planning.batching import batch_size
@@ -36,6 +37,9 @@ TARGET_S = 2.0
 
 PATIENCE = 2
 """A variant whose worker died this often while it ran alone is recorded as failed."""
+
+MOST_BARREN = 20
+"""So many workers, and ten per slot, may die one after another with nothing settled in between."""
 
 RECORDING_S = 1e-6
 """What it takes, about, to record a variant; for longer variants it does not matter."""
@@ -67,6 +71,10 @@ class Watcher(Protocol):
 
     def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
         """Record a variant, or a shared run, as failed because its worker dies whenever it runs."""
+        ...
+
+    def give_up_shared(self, task: str, row: int, failure: Failure) -> None:
+        """Keep the failure of the shared run that the variant at *row* needs, for all that need it."""
         ...
 
     def release(self, task: str, row: int) -> None:
@@ -152,6 +160,8 @@ class Loop:
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _number: int = field(init=False, default=0)
+    _n_barren: int = field(init=False, default=0)
+    """Workers that died since something was settled."""
 
     def __post_init__(self) -> None:
         self._backlog = Backlog(self.sharing, {attempt: self._positions(rows) for attempt, rows in self.todo.items()})
@@ -227,6 +237,7 @@ class Loop:
         if ack is None:
             self._settle_lost(batch, parcel, answer.how)
             return
+        self._n_barren = 0
         self.tally.add(ack)
         self.any_done = self.any_done or ack.n_done > 0
         self.watcher.settled(batch, ack)
@@ -270,6 +281,8 @@ class Loop:
             left = self._positions(missing)
             n_done = len(parcel.positions) - len(left)
             self._done(parcel.positions - left)
+        self._judge_deaths(n_done, how)
+        self._share_failure(note, left, parcel)
         suspect = self._suspect(note, left, batch)
         self.watcher.lost(batch, how, None if suspect is None else self._row(suspect), n_done)
         if suspect is not None:
@@ -285,10 +298,36 @@ class Loop:
             noted = batch.careful or bool(note.reason)
             self._backlog.again(_only(parcel, left, careful=not noted))
 
+    def _judge_deaths(self, n_done: int, how: str) -> None:
+        """Give up where workers die whatever they run: no variant is to blame, and it would never end."""
+        self._n_barren = 0 if n_done else self._n_barren + 1
+        if self._n_barren > MOST_BARREN + 10 * self._workers.n_slots:
+            raise SweepError(
+                f"{self._n_barren} worker processes died one after another and finished nothing"
+                f"{f' (the last: {how})' if how else ''}; what they printed is in logs/ of the sweep, and what was "
+                "finished before is kept"
+            )
+
+    def _share_failure(self, note: Note | None, left: RowSet, parcel: Parcel) -> None:
+        """Where a worker ended itself over a shared run, its failure is kept for the other variants that need it."""
+        task = self._shared_task(note)
+        if note is None or not task or parcel.until or note.reason not in {"timeout", "out_of_memory"}:
+            return
+        position = self._position(note.row)
+        if position not in left:  # recorded by the worker
+            self._backlog.keep(task, position)
+
+    def _shared_task(self, note: Note | None) -> str:
+        """The shared task that ran when a worker died, if it was one."""
+        if note is None or note.step == NOBODY or note.row == NOBODY:
+            return ""
+        name = tuple(self.sharing.n_evaluations)[note.step]
+        return name if any(task.name == name for task in self.sharing.tasks) else ""
+
     def _suspect(self, note: Note | None, left: RowSet, batch: Batch) -> int | None:
         """The position of the variant that ran when the worker died."""
         if note is not None and note.row != NOBODY:
-            position = int(self._positions(RowSet.span(note.row, note.row + 1)).starts[0])
+            position = self._position(note.row)
             return position if position in left else None
         if note is None and batch.n_variants == 1 and len(left):
             return int(left.starts[0])
@@ -303,6 +342,13 @@ class Loop:
         patience = PATIENCE if note is not None else 2 * PATIENCE
         if self._deaths[key] < patience and why.cause != "timeout":
             self._backlog.again(alone)
+            return
+        self._n_barren = 0
+        shared = "" if parcel.until else self._shared_task(note)
+        if shared:  # its failure is that of every variant that needs it, this one included
+            self.watcher.give_up_shared(shared, self._row(position), why)
+            self._backlog.keep(shared, position)
+            self._backlog.again(_only(parcel, alone.positions))
             return
         self.watcher.give_up(self._row(position), batch, why)
         if parcel.until:
@@ -328,6 +374,9 @@ class Loop:
         if self.sharing.is_natural:
             return rows
         return RowSet.from_rows(self.sharing.positions(rows.rows()))
+
+    def _position(self, row: int) -> int:
+        return int(self._positions(RowSet.span(row, row + 1)).starts[0])
 
     def _row(self, position: int) -> int:
         return int(self.sharing.rows(np.array([position]))[0])

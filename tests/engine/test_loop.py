@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sciflow.engine.gate import Gate
 from sciflow.engine.loop import PATIENCE, Loop
-from sciflow.errors import StoreWriteError
+from sciflow.errors import StoreWriteError, SweepError
 from sciflow.planning.batch import Ack
 from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing
@@ -130,6 +130,23 @@ def test_a_worker_that_dies_by_itself_costs_a_variant_no_chance():
 
     assert world.n_lost == 3
     assert not world.given_up
+
+
+@given(st.integers(1, 1000), st.integers(1, 8))
+def test_workers_that_die_whatever_they_run_end_the_sweep_with_words(n, n_slots):
+    world = World(n, n_slots=n_slots)
+    world.workers = ScriptedWorkers(lambda batch: world.last.update({batch.number: NOBODY}), n_slots)
+
+    with pytest.raises(SweepError, match="one after another and finished nothing"):
+        world.run()
+
+
+def test_a_space_in_which_every_variant_kills_its_worker_is_gone_through_to_the_end():
+    world = World(50, poison=range(50), n_slots=8)
+
+    world.run()
+
+    assert sorted(world.given_up) == list(range(50))
 
 
 def test_what_a_worker_hands_back_is_sent_again():

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
+import queue
+import re
 import signal
 import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
+import cloudpickle
+import numpy as np
 import psutil
 import pytest
 
 import sciflow
+from sciflow.clusters.children import Children
 from sciflow.clusters.local import LocalCluster
+from sciflow.planning.batch import Batch
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def sweep(directory, *tasks, space=None, workers=2, resources=None, **engine):
@@ -72,3 +82,31 @@ def test_a_process_that_a_task_leaves_behind_holds_nothing_up_and_is_ended(tmp_p
     assert said in results.dataset["failure"].sel(k=3).item()
     assert noted(tmp_path)
     assert not any(is_there(int(pid)) for pid in noted(tmp_path))
+
+
+class Stuck:
+    """Work that holds the interpreter for ever."""
+
+    is_spent = False
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, batch):
+        note(self.folder, "begun")
+        re.match("(a+)+$", "a" * 60 + "b")
+
+
+def test_a_worker_that_holds_the_interpreter_does_not_keep_the_driver_with_a_long_batch(tmp_path):
+    children = Children(1, cloudpickle.dumps(Stuck(tmp_path)), {}, queue.SimpleQueue())
+    try:
+        children.submit(Batch(1, np.arange(1), 1, 1.0))
+        while not noted(tmp_path):
+            time.sleep(0.01)
+        submitting = threading.Thread(target=children.submit, args=(Batch(2, np.arange(10**6), 1, 1.0),), daemon=True)
+        submitting.start()
+        submitting.join(timeout=10)
+
+        assert not submitting.is_alive()
+    finally:
+        children.close()
