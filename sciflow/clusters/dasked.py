@@ -111,18 +111,20 @@ class DaskWorkers:
         self._on_close = on_close
         self._token = f"sciflow-{uuid.uuid4().hex[:12]}"
         self._answers = answers
+        self._in_flight: dict[int, Batch] = {}
         self._closed = False
         client.register_plugin(Payload(self._token, payload))
 
     def submit(self, batch: Batch) -> None:
         """Send a batch as one task."""
         key = f"{self._token}-{batch.number}"
+        self._in_flight[batch.number] = batch
         future: Any = self._client.submit(_run, self._token, batch, key=key, pure=False, retries=0)
         # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
         future.add_done_callback(partial(self._settle, batch))
 
     def _settle(self, batch: Batch, future: Any) -> None:
-        if self._closed:
+        if self._closed or self._in_flight.pop(batch.number, None) is None:
             return
         try:
             answer = Answer(batch, future.result())
@@ -138,6 +140,12 @@ class DaskWorkers:
             return self._answers.get(timeout=max(timeout_s, 0.0))
         except queue.Empty:
             return None
+
+    def lose_all(self) -> None:
+        """Answer for every batch that its worker is gone."""
+        lost, self._in_flight = list(self._in_flight.values()), {}
+        for batch in lost:
+            self._answers.put(Answer(batch))
 
     def drain(self) -> None:
         """Tell every worker to start no further variant."""

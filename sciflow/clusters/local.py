@@ -17,7 +17,7 @@ from sciflow.clusters import machine
 from sciflow.clusters.children import Children
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sciflow.clusters.dasked import DaskWorkers
     from sciflow.clusters.protocol import Answer, Work
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sciflow.workflow import Resources
 
 _patched = threading.Event()
+
+PATIENCE_S = 15.0
+"""Without a worker for so long, Dask is not waited for any longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,17 @@ class LocalWorkers:
         self.n_slots, self._dask_after_s = n_slots, dask_after_s
         self._n_threads, self._payload = n_threads, payload
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._children: Children | None = Children(
-            n_slots, payload, machine.thread_environment(n_threads), self._answers
-        )
+        self._children: Children | None = self._new_children()
         self._dask: DaskWorkers | None = None
         self._lock = threading.Lock()
         self._closed = False
         self._starter: threading.Thread | None = None
-        self._started = time.monotonic()
+        self._started = self._dask_seen = time.monotonic()
+        self._n_dask: Callable[[], int] = lambda: 0
+
+    def _new_children(self) -> Children:
+        environment = machine.thread_environment(self._n_threads)
+        return Children(self.n_slots, self._payload, environment, self._answers)
 
     def submit(self, batch: Batch) -> None:
         """Send a batch to Dask when it is up, to a child until then."""
@@ -102,10 +108,21 @@ class LocalWorkers:
         if self._dask is not None and self._children is not None and self._children.idle:
             self._children.close()
             self._children = None
+        self._look_after_dask()
         try:
             return self._answers.get(timeout=max(timeout_s, 0.0))
         except queue.Empty:
             return None
+
+    def _look_after_dask(self) -> None:
+        """Go on with children when Dask has no worker left: a nanny whose worker dies again and again gives up."""
+        if self._dask is None or self._n_dask() > 0:
+            self._dask_seen = time.monotonic()
+        elif time.monotonic() - self._dask_seen > PATIENCE_S:
+            dask, self._dask = self._dask, None
+            self._children = self._children or self._new_children()
+            dask.lose_all()
+            dask.close()
 
     def drain(self) -> None:
         """Tell every worker to start no further variant."""
@@ -124,7 +141,7 @@ class LocalWorkers:
 
     def _start_dask(self) -> None:
         try:
-            workers = start_dask(self.n_slots, self._n_threads, self._payload, self._answers)
+            workers, self._n_dask = start_dask(self.n_slots, self._n_threads, self._payload, self._answers)
         except Exception as error:  # noqa: BLE001  the children go on without it
             if self._closed:  # the interpreter is leaving, perhaps
                 return
@@ -137,8 +154,10 @@ class LocalWorkers:
         workers.close()
 
 
-def start_dask(n_slots: int, n_threads: int, payload: bytes, answers: queue.SimpleQueue[Answer]) -> DaskWorkers:
-    """Start a scheduler in this process and one nanny per worker."""
+def start_dask(
+    n_slots: int, n_threads: int, payload: bytes, answers: queue.SimpleQueue[Answer]
+) -> tuple[DaskWorkers, Callable[[], int]]:
+    """Start a scheduler in this process and one nanny per worker; also says how many workers there are."""
     import dask.config  # noqa: PLC0415  only a sweep of some length pays for importing Dask
     from distributed import Client  # noqa: PLC0415  same
     from distributed import LocalCluster as Nannies  # noqa: PLC0415  same
@@ -161,7 +180,7 @@ def start_dask(n_slots: int, n_threads: int, payload: bytes, answers: queue.Simp
             silence_logs=logging.CRITICAL,
         )
         client = Client(nannies, set_as_default=False)
-    return DaskWorkers(client, payload, n_slots, answers, nannies.close)
+    return DaskWorkers(client, payload, n_slots, answers, nannies.close), lambda: len(nannies.scheduler.workers)
 
 
 def keep_main_out_of_workers() -> None:

@@ -161,7 +161,7 @@ class Ledger:
     def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
         """Record a variant, or a shared run, whose worker dies whenever it runs."""
         if batch.until:
-            self.files.write(batch.until, self._key(batch.until, row), failure)
+            self.give_up_shared(batch.until, row, failure)
             return
         self._record(row, batch.attempt, failure)
         self._count(0, 1)
@@ -176,6 +176,10 @@ class Ledger:
         self._journal.tell(
             "batch.committed", batch=batch.number, done=0, failed=1, busy_s=0.0, failures={failure.fingerprint: 1}
         )
+
+    def give_up_shared(self, task: str, row: int, failure: Failure) -> None:
+        """Keep the failure of the shared run that the variant at *row* needs, for all that need it."""
+        self.files.write(task, self._key(task, row), failure)
 
     def _record(self, row: int, attempt: int, failure: Failure) -> None:
         from sciflow.engine.recorder import Recorder, Runs  # noqa: PLC0415  hardly ever needed

@@ -319,7 +319,7 @@ class Loop:
 
     def _shared_task(self, note: Note | None) -> str:
         """The shared task that ran when a worker died, if it was one."""
-        if note is None or note.step == NOBODY or note.row == NOBODY:
+        if note is None or NOBODY in {note.step, note.row}:
             return ""
         name = tuple(self.sharing.n_evaluations)[note.step]
         return name if any(task.name == name for task in self.sharing.tasks) else ""

@@ -424,10 +424,10 @@ class _Run:
         failure = Failure.limit(reason, step.task.name, self._limit_of(step, reason))
         if reason == "out_of_memory" and not batch.alone and not batch.until:
             failure = None  # others may have left it little: it is run alone first
+        if failure is not None and step.task.name in self._runner.shared:  # for all variants that need this run
+            table = self._tools.space.take(np.array([live.row]))
+            self._tools.files.write(step.task.name, self._runner.key(table, step.task.name), failure)
         if batch.until:
-            if failure is not None:
-                table = self._tools.space.take(np.array([live.row]))
-                self._tools.files.write(batch.until, self._runner.key(table, batch.until), failure)
             return
         if failure is not None:
             self._outcomes.append(failure)

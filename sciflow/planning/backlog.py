@@ -252,6 +252,17 @@ class Backlog:
         self._staging -= done
         for run in parcel.evaluations:
             self._kept[task.name][run] = self._n_needing(task, run)
+        self._free(done)
+
+    def keep(self, name: str, position: int) -> None:
+        """Note that the failure of the shared run that this variant needs is kept: all who need it fail by it."""
+        task = self._tasks[name]
+        run = self._run_at(task, position)
+        self._staging.discard((name, run))
+        self._kept[name].setdefault(run, self._n_needing(task, run))
+        self._free({(name, run)})
+
+    def _free(self, done: set[Evaluation]) -> None:
         still: list[_Blocked] = []
         for one in self._blocked:
             one.needs -= done

@@ -149,6 +149,7 @@ class SharedCall:
         self._call, self._key_slot, self._files, self._cached = call, key_slot, files, cached
         self._key: Key | None = None
         self._give: Callable[[], Any] = _nothing
+        self._once: Any = None
         self._memory: OrderedDict[Key, tuple[Callable[[], Any], int]] = OrderedDict()
         self._n_bytes = 0
         self.kept = False
@@ -176,6 +177,9 @@ class SharedCall:
         if key != self._key:
             self._give = self._load(key, slots)
             self._key = key
+            if self._give is _used_up:  # what gives its values once cannot be shared: each variant has its own
+                self._key, once, self._once = None, self._once, None
+                return once
         return self._give()
 
     def _load(self, key: Key, slots: Slots) -> Callable[[], Any]:
@@ -191,6 +195,9 @@ class SharedCall:
                 self._remember(key, give, n_bytes)
                 return give
         value = self._run(slots)
+        if hasattr(value, "__next__"):
+            self._once = value
+            return _used_up
         if self._cached and not isinstance(value, Failure):
             self._files.write(self.task, key, value)
         return giver(value)
@@ -268,3 +275,7 @@ def _nothing() -> None:
 def _failed(path: Path) -> Path:
     """Where the failure of a run is kept instead of its value."""
     return path.with_name(path.name + _FAILED)
+
+
+def _used_up() -> Any:
+    raise AssertionError("an iterator is never given twice")

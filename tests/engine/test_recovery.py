@@ -256,6 +256,41 @@ def test_a_task_that_changes_what_it_was_given_changes_nothing_for_other_variant
     assert results.dataset["n"].values.tolist() == [[2, 2, 2]]
 
 
+def test_what_gives_its_values_only_once_is_made_for_each_variant(tmp_path):
+    results = sweep(
+        tmp_path,
+        ("count", lambda a: iter(range(a))),
+        ("total", lambda count, b: {"total": sum(count) + b}, {"depends_on": "count"}),
+        space={"a": [3, 4], "b": [0, 100]},
+    )
+
+    assert results.dataset["total"].values.tolist() == [[3, 103], [6, 106]]
+
+
+@pytest.mark.parametrize("how", ["crash", "timeout"])
+def test_a_shared_run_that_kills_its_worker_or_never_ends_costs_that_once_and_fails_those_who_need_it(tmp_path, how):
+    def load(a):
+        note(tmp_path, a)
+        if a == 1:
+            if how == "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            time.sleep(60)
+        return a
+
+    results = sweep(
+        tmp_path / "s",
+        ("load", load, {"timeout": 1.5}),
+        ("use", lambda load, b: {"y": load * b}, {"depends_on": "load"}),
+        space={"a": range(3), "b": range(100)},
+        cluster=LocalCluster(workers=2),
+    )
+
+    assert results.status() == {"done": 200, "failed": 100, "missing": 0}
+    assert results.failures()["count"].tolist() == [100]
+    assert results.failures()["cause"].tolist() == [how]
+    assert noted(tmp_path).count("1") <= 4
+
+
 @pytest.mark.parametrize("what", ["array", "mapping", "view"])
 def test_results_in_a_buffer_that_a_task_uses_again_are_those_of_their_variants(tmp_path, what):
     array, mapping = np.zeros(3), {}
