@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
-_PATIENCE_S = "60"
+_PATIENCE_S = "10"  # without a scheduler: it is on this machine, and dead if it does not answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,12 @@ class Witness(threading.Thread):
 
     def run(self) -> None:
         """Look until told to stop."""
-        while not self._over.wait(self._every_s):
-            if (self._sweep / "definition" / "000001.json").exists():
-                self.look()
+        try:
+            while not self._over.wait(self._every_s):
+                if (self._sweep / "definition" / "000001.json").exists():
+                    self.look()
+        except Exception as error:  # noqa: BLE001  a witness that fell silent must not pass for one that saw nothing
+            self.saw.complain("n_unreadable", 1, f"the witness itself failed: {type(error).__name__}: {error}")
 
     def __enter__(self) -> Self:
         self.start()
@@ -143,7 +146,8 @@ class Witness(threading.Thread):
         saw.complain("n_shrunk", int(len(ids) < len(self._done)), f"{len(self._done)} were done, then {len(ids)}")
         saw.complain("n_shrunk", int(n_in_file < self._n_in_file), f"results.h5: {self._n_in_file}, then {n_in_file}")
         saw.complain("n_duplicates", len(done) - len(ids), "in the dataset")
-        saw.complain("n_wrong", int(np.sum(~np.asarray(self._is_right(done), dtype=bool))), "values")
+        if len(done):  # else there are no outputs yet
+            saw.complain("n_wrong", int(np.sum(~np.asarray(self._is_right(done), dtype=bool))), "values")
         if acknowledged:
             there = {
                 " ".join(map(str, row)) for row in cast("pd.DataFrame", done[self._parameters]).itertuples(index=False)
