@@ -312,7 +312,7 @@ def _kind(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return "int"
     if isinstance(value, float | np.floating):
-        return "longdouble" if isinstance(value, np.longdouble) else "float"
+        return "longdouble" if getattr(value, "itemsize", 8) > 8 else "float"
     if _is_labelled(value):
         return ("labelled", tuple(map(str, value.dims)), str(value.attrs.get("units")), value.dtype.str)
     if isinstance(value, np.ndarray):
