@@ -312,7 +312,7 @@ def main():
     campaign = Campaign(folder, n_variants=given.variants, n_kills=given.kills, seed=given.seed, ms=given.ms)
     tally = campaign.run()
     if given.json:
-        print(json.dumps(asdict(tally)))
+        print(json.dumps({**vars(tally), "saw": asdict(tally.saw)}))
     else:
         show(tally)
     if not tally.is_clean:
