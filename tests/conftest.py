@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +15,6 @@ settings.register_profile(
 )
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("SCIFLOW_HYPOTHESIS_PROFILE", "dev"))
+
+# a shell that starts the tests in the background has them ignore Ctrl-C, and what they start would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)
