@@ -244,7 +244,7 @@ class Loop:
         if ack.fatal is not None and not self.any_done:
             raise ack.fatal
         if parcel.until:
-            self._backlog.staged(parcel)
+            self._settle_staged(parcel, ack)
             return
         self._learn(ack)
         positions = parcel.positions.rows()
@@ -258,6 +258,13 @@ class Loop:
         if self.stop_after is not None and not self.reason:
             tally = self.tally
             self.reason = self.stop_after.decide(tally.n_done, tally.n_failed, tally.failures) or ""
+
+    def _settle_staged(self, parcel: Parcel, ack: Ack) -> None:
+        done, left = parcel.positions.split(len(parcel.positions) - ack.n_left)
+        if len(done):
+            self._backlog.staged(_only(parcel, done), ack.busy_s / len(done), TARGET_S)
+        if len(left):
+            self._backlog.again(_only(parcel, left))
 
     def _learn(self, ack: Ack) -> None:
         """Put the longest variants first once it is known which those are."""

@@ -23,7 +23,7 @@ from sciflow.planning.batch import STOP_EARLY_S, Ack, Batch
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.checkpoint import forget
 from sciflow.running.context import RunSite
-from sciflow.running.failure import Failure
+from sciflow.running.failure import Failure, HandedBackError
 from sciflow.running.live import Live
 from sciflow.running.run import HANDED_BACK, Outcome, Ran, VariantRunner
 from sciflow.running.shared import Intermediates, SharedRunError
@@ -207,14 +207,20 @@ class _Run:
         batch, space = self._batch, self._tools.space
         begun = time.perf_counter()
         unkept = False
+        n = 0
         for row in batch.rows.tolist():
+            if self._tools.stop.is_set() or (n and self._tools.should_stop()):
+                break
             table = space.take(np.array([row]))
             self._tools.live.variant(row)
             try:
                 unkept |= not self._runner.keep(table, batch.until)
             except SharedRunError as error:  # what it depends on has failed
                 self._tools.files.write(batch.until, self._runner.key(table, batch.until), error.failure)
-        return Ack(0, 0, time.perf_counter() - begun, unkept=unkept)
+            except HandedBackError:  # it waits for its next attempt
+                break
+            n += 1
+        return Ack(0, 0, time.perf_counter() - begun, n_left=len(batch.rows) - n, unkept=unkept)
 
     # ------------------------------------------------------------------------------------------------------- variants
 

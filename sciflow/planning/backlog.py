@@ -7,6 +7,7 @@ parcels that need it wait for that, and the value is released when the last vari
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 Evaluation: TypeAlias = tuple[str, int]
 """A task and the number of one of its distinct runs."""
 
-_STAGED_TOGETHER = 16  # shared runs in one parcel: few, so that several workers compute them
+_STAGED_TOGETHER = 16
+"""Most shared runs in one parcel; one where nobody knows how long they take, so that several workers compute them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,7 @@ class Backlog:
     _kept: dict[str, dict[int, int]] = field(init=False)  # task → run → variants that still need it
     _counts: dict[str, Numbers] = field(init=False, default_factory=dict[str, "Numbers"])
     _tasks: dict[str, SharedTask] = field(init=False)
+    _together: dict[str, int] = field(init=False, default_factory=dict[str, int])  # runs of a task in one parcel
 
     def __post_init__(self) -> None:
         self._waiting = deque((attempt, positions) for attempt, positions in self.todo.items() if len(positions))
@@ -232,8 +235,9 @@ class Backlog:
             # what a run before it in this loop needs may have been sent for meanwhile
             unsent = [(run, position) for run, position in runs.items() if (task, run) not in self._staging]
             by_position = sorted(unsent, key=itemgetter(1))
-            for k in range(0, len(by_position), _STAGED_TOGETHER):
-                some = by_position[k : k + _STAGED_TOGETHER]
+            together = self._together.get(task, 1)
+            for k in range(0, len(by_position), together):
+                some = by_position[k : k + together]
                 positions = RowSet.from_rows([position for _, position in some])
                 stage = Parcel(positions, attempt, until=task, evaluations=tuple(run for run, _ in some))
                 self._staging |= {(task, run) for run in stage.evaluations}
@@ -245,9 +249,18 @@ class Backlog:
                 else:
                     self._ready.append(stage)
 
-    def staged(self, parcel: Parcel) -> None:
-        """Note that the values of a parcel with `until` are kept now; free what waited for them."""
+    def staged(self, parcel: Parcel, mean_s: float = math.inf, target_s: float = 0.0) -> None:
+        """Note that the values of a parcel with `until` are kept now; free what waited for them.
+
+        Parameters
+        ----------
+        mean_s
+            Seconds that each of its runs took.
+        target_s
+            Seconds that a parcel of such runs is to take.
+        """
         task = self._tasks[parcel.until]
+        self._together[task.name] = max(1, min(_STAGED_TOGETHER, int(target_s / max(mean_s, 1e-6))))
         done = {(task.name, run) for run in parcel.evaluations}
         self._staging -= done
         for run in parcel.evaluations:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from sciflow.running.calls import Call, Compiler, Slots
     from sciflow.workflow.binding import Step
 
-SKIPPED: Final = object()
+
+class _Skipped:
+    """There is one, in every process and in every copy of what holds it."""
+
+    def __repr__(self) -> str:
+        return "SKIPPED"
+
+    def __reduce__(self) -> str:
+        return "SKIPPED"
+
+
+SKIPPED: Final = _Skipped()
 """Stands for the value of a task that did not run, by its condition or because it is not critical and failed."""
 
 _NAP_S = 0.2  # how often a run that waits for its next attempt looks whether the worker is to stop

@@ -78,6 +78,8 @@ class VariantRunner:
         self._steps = definition.steps
         self._live = live or Live(None)
         self._watchdog = watchdog
+        # the user's Ctrl-C does not reach worker processes: there, a task has raised it
+        self._passes = (HandedBackError, KeyboardInterrupt) if watchdog is None else (HandedBackError,)
         site = site or RunSite()
         keyed = [step for step in self._steps if step.task.name in shared or step.task.cache]
         self._keyed = [(step.task.name, step.footprint) for step in keyed]
@@ -121,7 +123,7 @@ class VariantRunner:
         keys = [task for task, _ in self._keyed]
         if step.task.name in keys:
             at = self._compiler.n_parameters + keys.index(step.task.name)
-            call = SharedCall(step.task.name, call, at, files, cached=step.task.cache)
+            call = SharedCall(step.task.name, call, at, files, cached=step.task.cache, passes=self._passes)
             self.shared[step.task.name] = call
         return call
 
@@ -192,7 +194,7 @@ class VariantRunner:
         except BaseException as error:
             n_missing = len(self._calls) - (len(slots) - self._first_task)
             stamps.extend([math.nan] * n_missing)
-            if isinstance(error, HandedBackError | SharedRunError | KeyboardInterrupt):
+            if isinstance(error, (SharedRunError, *self._passes)):
                 self._undo_all(slots, error)
                 raise
             self._undo_all(slots, error)
@@ -302,8 +304,9 @@ class VariantRunner:
         columns = table.lists() + self.keys(table)
         slots: Slots = [column[0] for column in columns]
         needed = self._needed(task)
-        for step, call in zip(self._steps, self._calls, strict=True):
+        for k, (step, call) in enumerate(zip(self._steps, self._calls, strict=True)):
             if step.task.name == task:
+                self._live.task(k)
                 break
             slots.append(call(slots) if step.task.name in needed else None)
         return self.shared[task].keep(slots)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import cloudpickle
 import numpy as np
 
-from sciflow.running.failure import Failure
+from sciflow.running.failure import Failure, HandedBackError
 from sciflow.space.table import Table
 
 if TYPE_CHECKING:
@@ -142,10 +142,21 @@ class SharedCall:
     key_slot : where the slots have the key
     files : where values are kept for other workers
     cached : whether every value is kept
+    passes : what is no failure of the run, and is raised
     """
 
-    def __init__(self, task: str, call: Call, key_slot: int, files: Intermediates, *, cached: bool) -> None:
+    def __init__(
+        self,
+        task: str,
+        call: Call,
+        key_slot: int,
+        files: Intermediates,
+        *,
+        cached: bool,
+        passes: tuple[type[BaseException], ...] = (HandedBackError, KeyboardInterrupt),
+    ) -> None:
         self.task = task
+        self._passes = passes
         self._call, self._key_slot, self._files, self._cached = call, key_slot, files, cached
         self._key: Key | None = None
         self._give: Callable[[], Any] = _nothing
@@ -205,9 +216,9 @@ class SharedCall:
     def _run(self, slots: Slots) -> Any:
         try:
             value = self._call(slots)
-        except KeyboardInterrupt:
+        except self._passes:
             raise
-        except Exception as error:  # noqa: BLE001  it fails every variant that needs it, once
+        except BaseException as error:  # noqa: BLE001  sys.exit() too fails every variant that needs it, once
             value = error.failure if isinstance(error, SharedRunError) else Failure.of(error, self.task)
         self.on_run()
         return value
@@ -225,6 +236,8 @@ class SharedCall:
         if self._files.has(self.task, key):
             return True
         value = self._run(slots)
+        if hasattr(value, "__next__"):
+            return False
         self._key, self._give = key, giver(value)
         return self._files.write(self.task, key, value)
 

@@ -398,7 +398,7 @@ def _encode_pool(values: list[Any]) -> tuple[str, Bytes]:
 
 
 def _plain(value: Any) -> Any:
-    if value != value:  # noqa: PLR0124  NaN: no parameter has it, an output may
+    if not isinstance(value, np.ndarray) and value != value:  # noqa: PLR0124  NaN: no parameter has it, an output may
         return {"$float": "nan"}
     try:
         return canonical.plain(value)

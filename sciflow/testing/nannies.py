@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import subprocess
 import sys
@@ -69,7 +70,9 @@ class NannyWorkers:
 
         self.n_slots = n_slots
         with dask.config.set(SETTINGS):
-            self._scheduler: Any = LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+            self._scheduler: Any = LocalCluster(
+                n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL
+            )
             client = Client(self._scheduler, set_as_default=False)
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._workers: DaskWorkers = DaskWorkers(client, payload, n_slots, answers, self._scheduler.close)

@@ -26,8 +26,7 @@ def processes_of(driver: int) -> dict[str, list[psutil.Process]]:
         top = psutil.Process(driver)
         for process in [top, *top.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
-                role = "driver" if process == top else role_of(process.cmdline())
-                found.setdefault(role, []).append(process)
+                found.setdefault("driver" if process == top else role_of(process.cmdline()), []).append(process)
     return found
 
 

@@ -110,3 +110,47 @@ def test_a_worker_that_holds_the_interpreter_does_not_keep_the_driver_with_a_lon
         assert not submitting.is_alive()
     finally:
         children.close()
+
+
+# ------------------------------------------------------------------------------------------- shared runs
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()], ids=lambda error: type(error).__name__
+)
+def test_a_shared_run_that_wants_to_end_the_program_fails_its_variants_and_nothing_else(tmp_path, error):
+    def prepare(a):
+        if a == 1:
+            raise error
+        return a
+
+    def use(prepare, k):
+        return prepare + k
+
+    space = {"a": [0, 1, 2], "k": range(4)}
+
+    results = sweep(tmp_path / "s", ("prepare", prepare), ("use", use, {"depends_on": ["prepare"]}), space=space)
+
+    assert results.status() == {"done": 8, "failed": 4, "missing": 0}
+    failures = results.failures()
+    assert failures[["type", "count", "separated_by"]].values.tolist() == [[type(error).__name__, 4, "a = 1"]]
+
+
+def test_a_shared_task_that_did_not_run_is_missing_for_variants_on_every_worker(tmp_path):
+    def prepare(a):
+        note(tmp_path, a)
+        time.sleep(0.2)
+        return a
+
+    def use(prepare, k):
+        time.sleep(0.2)
+        return prepare + k
+
+    tasks = [("prepare", prepare, {"condition": "a != 1"}), ("use", use, {"depends_on": ["prepare"]})]
+    space = {"a": [0, 1], "k": range(8)}
+
+    results = sweep(tmp_path / "s", *tasks, space=space)
+
+    assert results.status()["done"] == 16
+    assert noted(tmp_path) == ["0"]
+    assert results.dataset["use"].isnull().values.tolist() == [[False] * 8, [True] * 8]
