@@ -34,7 +34,8 @@ class Compactor:
         self._directory, self._session = directory, session
         self._due = time.monotonic() + EVERY_S
         self._thread: threading.Thread | None = None
-        if is_worthwhile(closed_segments(snapshot, session)):
+        is_cut_short = snapshot.scans.keys() > snapshot.counted.keys()  # what others replace is still there
+        if is_cut_short or is_worthwhile(closed_segments(snapshot, session)):
             self._start()
 
     def tick(self) -> None:

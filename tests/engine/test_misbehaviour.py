@@ -154,3 +154,13 @@ def test_a_shared_task_that_did_not_run_is_missing_for_variants_on_every_worker(
     assert results.status()["done"] == 16
     assert noted(tmp_path) == ["0"]
     assert results.dataset["use"].isnull().values.tolist() == [[False] * 8, [True] * 8]
+
+
+def test_a_loop_that_holds_the_interpreter_is_ended_from_outside(tmp_path):
+    def f(k):
+        return k == 7 and sum(range(10**12))
+
+    results = sweep(tmp_path / "s", ("f", f, {"timeout": "2 s"}))
+
+    assert results.status() == {"done": 9, "failed": 1, "missing": 0}
+    assert results.failures()["cause"].tolist() == ["timeout"]
