@@ -106,6 +106,14 @@ class SweepError(SciflowError, RuntimeError):
     """The sweep as a whole could not run."""
 
 
+class BatchError(SciflowError, RuntimeError):
+    """A batch system refused what was asked of it; the text has its own words."""
+
+
+class BatchUnreachableError(BatchError):
+    """A batch system cannot be reached, which says nothing about any job."""
+
+
 class UpstreamError(SciflowError, RuntimeError):
     """What a task needs of other tasks is not there, because they failed or have not run."""
 

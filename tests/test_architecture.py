@@ -21,19 +21,20 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "space": frozenset({"base"}),
     "scheduling": frozenset({"base"}),
     "figures": frozenset({"base"}),
+    "batch": frozenset({"base"}),
     "workflow": frozenset({"base", "space", "scheduling", "figures"}),
     "provenance": PURE,
     "planning": PURE | {"provenance"},
     "running": PURE | {"provenance", "planning"},
     "store": BELOW_STORE,
-    "clusters": BELOW_STORE,
+    "clusters": BELOW_STORE | {"batch"},
     "analysis": BELOW_STORE | {"store"},
-    "engine": BELOW_STORE | {"store", "clusters", "analysis"},
+    "engine": BELOW_STORE | {"store", "batch", "clusters", "analysis"},
     # a laptop opens, packs and reports what a cluster made: these know neither engine nor clusters
     "report": BELOW_STORE | {"store", "analysis"},
     "packaging": BELOW_STORE | {"store", "analysis", "report"},
-    "cli": BELOW_STORE | {"store", "clusters", "analysis", "engine", "report", "packaging"},
-    "testing": BELOW_STORE | {"store", "clusters", "analysis", "engine", "report", "packaging"},
+    "cli": BELOW_STORE | {"store", "batch", "clusters", "analysis", "engine", "report", "packaging"},
+    "testing": BELOW_STORE | {"store", "batch", "clusters", "analysis", "engine", "report", "packaging"},
 }
 
 # what each layer may use beyond the standard library; layers that are not named may use anything we depend on
