@@ -192,7 +192,8 @@ def _module_of(error: ImportError) -> str:
 def _by_value(names: Iterable[str]) -> Generator[None]:
     """Pickle the functions of these modules themselves, and not their names."""
     already: set[str] = cloudpickle.list_registry_pickle_by_value()
-    modules = [sys.modules[name] for name in names if name not in already]
+    # a module that is not here has left its functions behind, which travel themselves anyway
+    modules = [sys.modules[name] for name in names if name not in already and name in sys.modules]
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:

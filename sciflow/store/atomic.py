@@ -52,7 +52,7 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish(path: Path, data: bytes) -> bool:
+def publish(path: Path, data: bytes, *, mode: int = 0o644) -> bool:
     """Create *path* with this content, whole and durable; False when somebody else was first.
 
     A hard link is the one operation that is atomic on every network file system: of any number of
@@ -60,9 +60,9 @@ def publish(path: Path, data: bytes) -> bool:
     """
     temporary = _temporary(path)
     try:
-        _write_new(temporary, data)
+        _write_new(temporary, data, mode=mode)
         try:
-            created = _link(temporary, path, data)
+            created = _link(temporary, path, data, mode)
         finally:
             _remove(temporary)
         if created:
@@ -118,8 +118,8 @@ def _remove(temporary: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _write_new(path: Path, data: bytes, *, durable: bool = True) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+def _write_new(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         write_all(descriptor, data)
         if durable:
@@ -128,7 +128,7 @@ def _write_new(path: Path, data: bytes, *, durable: bool = True) -> None:
         os.close(descriptor)
 
 
-def _link(temporary: Path, path: Path, data: bytes) -> bool:
+def _link(temporary: Path, path: Path, data: bytes, mode: int) -> bool:
     try:
         os.link(temporary, path)
     except FileExistsError:
@@ -140,7 +140,7 @@ def _link(temporary: Path, path: Path, data: bytes) -> bool:
         if error.errno not in NO_HARD_LINKS:
             raise
         try:
-            _write_new(path, data)
+            _write_new(path, data, mode=mode)
         except FileExistsError:
             return False
     return True

@@ -84,12 +84,7 @@ class Session:
         """
         files = directory.session_files
         while True:
-            newest = newest_session(files)
-            owner = _owner(files, newest)
-            if owner is not None and not _is_gone(files, newest, owner):
-                if newest_session(files) != newest:
-                    continue  # somebody else took over: see whether that one lives
-                raise SweepBusyError(str(directory.path), owner["host"], owner["pid"], owner["since"])
+            newest = check_free(directory)
             claim = {
                 **(facts or {}),
                 **ProcessName.of_this_process().to_dict(),
@@ -200,6 +195,24 @@ class Session:
 def newest_session(files: Path) -> int:
     """The highest number of a session in the directory *files*, 0 when there is none."""
     return max((number for number, _ in numbered(files, SESSION_SUFFIX)), default=0)
+
+
+def check_free(directory: SweepDirectory) -> int:
+    """Give the number of the newest session, whose driver is gone; a silent one is watched for its lease.
+
+    Raises
+    ------
+    SweepBusyError
+        Its driver is alive.
+    """
+    files = directory.session_files
+    while True:
+        newest = newest_session(files)
+        owner = _owner(files, newest)
+        if owner is None or _is_gone(files, newest, owner):
+            return newest
+        if newest_session(files) == newest:  # else somebody else took over: see whether that one lives
+            raise SweepBusyError(str(directory.path), owner["host"], owner["pid"], owner["since"])
 
 
 def owner_of(directory: SweepDirectory) -> dict[str, Any] | None:
