@@ -110,6 +110,10 @@ class BatchError(SciflowError, RuntimeError):
     """A batch system refused what was asked of it; the text has its own words."""
 
 
+class BatchLimitError(BatchError):
+    """A batch system takes no more jobs of this user until some have ended."""
+
+
 class BatchUnreachableError(BatchError):
     """A batch system cannot be reached, which says nothing about any job."""
 

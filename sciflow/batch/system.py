@@ -28,7 +28,8 @@ class Job:
     name
         Its name; characters that the batch system refuses are replaced when it is written.
     body
-        What it runs: lines of a POSIX shell, every value in them quoted already.
+        What it runs: lines of a POSIX shell, every value in them quoted already. ``SCIFLOW_JOB_ID`` and
+        ``SCIFLOW_JOB_END`` (Unix seconds; empty when not known) are in its environment.
     log
         Where its output and errors go; ``%j`` stands for the job's id. The folder must exist.
     cores, memory_bytes, gpus
@@ -158,7 +159,7 @@ class BatchSystem(Protocol):
         ...
 
     def submit(self, script: str) -> str:
-        """Submit a script and give the job's id."""
+        """Submit a script and give the job's id; `BatchLimitError` when this user may have no more jobs now."""
         ...
 
     def jobs(self, prefix: str) -> dict[str, JobState]:
@@ -170,7 +171,10 @@ class BatchSystem(Protocol):
         ...
 
     def ends(self, job_ids: Iterable[str]) -> Mapping[str, JobEnd]:
-        """How jobs ended that are not among `jobs` any more; with few queries, however many they are."""
+        """How jobs ended that are not among `jobs` any more; with few queries, however many they are.
+
+        A job that the batch system still has is left out.
+        """
         ...
 
     def cancel(self, job_ids: Iterable[str]) -> None:

@@ -1,0 +1,282 @@
+"""What the programs of SLURM print, as values; sources: squeue(1) with its codes, sacct(1), scontrol(1)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from calendar import timegm
+from dataclasses import dataclass
+from time import strptime
+from typing import TYPE_CHECKING, Final
+
+from sciflow.batch.system import JobEnd, JobState, Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sciflow.batch.system import Ending, Phase
+
+# columns of fixed width, which every version understands; the name is last since it may hold anything
+_COLUMNS: Final = {
+    "JobArrayID": 40,
+    "State": 24,
+    "exit_code": 12,
+    "StartTime": 24,
+    "EndTime": 24,
+    "NodeList": 80,
+    "Reason": 100,
+    "Name": 260,
+}
+SQUEUE_FORMAT: Final = ",".join(f"{field}:{width}" for field, width in _COLUMNS.items())
+SACCT_FIELDS: Final = "JobIDRaw,State,ExitCode,Start,NodeList,Reason"
+
+_WAITING: Final = frozenset({"PENDING", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
+_ENDING: Final = frozenset({"COMPLETING", "STAGE_OUT", "REQUEUED", "SIGNALING"})
+_ENDINGS: Final[Mapping[str, Ending]] = {
+    "COMPLETED": "finished",
+    "FAILED": "exit",
+    "TIMEOUT": "walltime",
+    "DEADLINE": "walltime",
+    "PREEMPTED": "preempted",
+    "NODE_FAIL": "node_lost",
+    "BOOT_FAIL": "node_lost",
+    "OUT_OF_MEMORY": "out_of_memory",
+    "CANCELLED": "cancelled",
+    "REVOKED": "cancelled",
+}
+# held by SLURM until somebody acts, or asking for what this partition, account or QOS gives nobody. Limits that others
+# share (AssocGrpCpuLimit, QOSMaxCpuPerUserLimit) pass when other jobs end; a spent budget (AssocGrpCPUMinutes) does not
+_NEVER: Final = re.compile(
+    r"DependencyNeverSatisfied|InvalidAccount|InvalidQOS|QOSNotAllowed|AccountNotAllowed|BadConstraints"
+    r"|PartitionNodeLimit|PartitionTimeLimit|PartitionConfig|MaxMemPerLimit|ReservationDeleted|JobHoldMaxRequeue"
+    r"|launch.failed.requeued.held"
+    r"|(Assoc|QOS)Max\w*Per(Job|Node)(Limit)?|QOSMin\w+"
+    r"|(Assoc|QOS)Grp(?!\w*RunMinutes)(\w*Minutes(Limit)?|WallLimit)"
+)
+# the signal that slurmstepd reports when a job's output cannot be opened
+_NO_LOG: Final = 53
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job as squeue shows it, ended or not; times are Unix seconds, None where there is none."""
+
+    job_id: str
+    name: str
+    state: str
+    status: int
+    start: float | None
+    end: float | None
+    nodes: str
+    reason: str
+
+
+def parse_squeue(text: str) -> list[Row]:
+    """Rows of ``squeue --noheader --Format``; lines that are no rows (a name with a line break) are left out."""
+    rows: list[Row] = []
+    for line in text.splitlines():
+        cells: dict[str, str] = {}
+        start = 0
+        for field, width in _COLUMNS.items():
+            cells[field] = line[start : start + width].strip()
+            start += width
+        if cells["JobArrayID"][:1].isdigit() and cells["exit_code"].lstrip("-").isdigit():
+            rows.append(_row(cells))
+    return rows
+
+
+def _row(cells: Mapping[str, str]) -> Row:
+    reason = cells["Reason"]
+    return Row(
+        job_id=cells["JobArrayID"],
+        name=cells["Name"],
+        state=cells["State"],
+        status=int(cells["exit_code"]),
+        start=parse_utc(cells["StartTime"]),
+        end=parse_utc(cells["EndTime"]),
+        nodes=cells["NodeList"],
+        reason="" if reason in {"None", "N/A"} else reason,
+    )
+
+
+def parse_utc(text: str) -> float | None:
+    """Unix seconds of a time, when the program ran with ``TZ=UTC``; None for ``N/A``, ``Unknown`` or ``None``."""
+    try:
+        return float(timegm(strptime(text, "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return None
+
+
+def state_of(row: Row) -> JobState | None:
+    """What is said of a job, or None when it has ended."""
+    if row.state in _ENDINGS:
+        return None
+    phase = _phase(row)
+    waits = phase == "waiting"
+    return JobState(
+        job_id=row.job_id,
+        name=row.name,
+        phase=phase,
+        reason=row.reason or (row.state if row.state not in {"PENDING", "RUNNING"} else ""),
+        never=waits and never_runs(row.reason),
+        node="" if waits else row.nodes,
+        ends_at=None if waits else row.end,
+    )
+
+
+def _phase(row: Row) -> Phase:
+    if row.state in _WAITING:
+        return "waiting"
+    if row.state in _ENDING:
+        return "ending"
+    # a state of a newer release: where it has nodes, it runs
+    return "running" if row.nodes else "waiting"
+
+
+def never_runs(reason: str) -> bool:
+    """Whether a job that waits for this reason will not run unless somebody changes it or the site."""
+    return _NEVER.fullmatch(reason) is not None
+
+
+def end_of(row: Row) -> JobEnd | None:
+    """How a job ended, from squeue, which keeps ended jobs for a while; None when it has not."""
+    if row.state not in _ENDINGS:
+        return None
+    if os.WIFSIGNALED(row.status):
+        exit_status, signalled = 0, os.WTERMSIG(row.status)
+    else:
+        exit_status, signalled = os.waitstatus_to_exitcode(row.status), 0
+    started = row.start is not None and row.nodes != ""
+    return _job_end(row.state, exit_status, signalled, row.nodes, row.reason, started=started)
+
+
+def parse_sacct(text: str) -> dict[str, JobEnd]:
+    """Ends from ``sacct --noheader --parsable2``; a job that was requeued has a row each time, and the last counts.
+
+    Jobs that have not ended as far as the data base knows, which hears of it later, are left out.
+    """
+    ends: dict[str, JobEnd] = {}
+    for line in text.splitlines():
+        cells = line.split("|", maxsplit=5)
+        if len(cells) != 6:
+            continue
+        job_id, state, code, start, nodes, reason = cells
+        exit_status, _, signalled = code.partition(":")
+        if state.split(" ")[0] not in _ENDINGS or not (exit_status.isdigit() and signalled.isdigit()):
+            ends.pop(job_id, None)
+            continue
+        plain = "" if nodes == "None assigned" else nodes
+        started = start not in {"None", "Unknown"} and plain != ""
+        ends[job_id] = _job_end(state, int(exit_status), int(signalled), plain, reason, started=started)
+    return ends
+
+
+def _job_end(said: str, exit_status: int, signalled: int, nodes: str, reason: str, *, started: bool) -> JobEnd:
+    """One end; *said* is the state, which may go on as in ``CANCELLED by 1000``."""
+    state = said.split(" ", maxsplit=1)[0]
+    how = _ENDINGS[state]
+    words = [said]
+    if signalled == _NO_LOG and reason in {"JobLaunchFailure", "RaisedSignal:53(Real-time_signal_19)", "", "None"}:
+        words.append("its log could not be opened: does the folder exist on the node?")
+        how = "never_started"
+    elif signalled:
+        words.append(f"signal {signalled} ({_signal_name(signalled)})")
+    elif exit_status:
+        words.append(f"exit status {exit_status}")
+    if state == "DEADLINE" and not started:
+        how = "never_started"
+        words.append("it could not have ended in time")
+    if state == "FAILED" and reason == "OutOfMemory":
+        how = "out_of_memory"
+    if reason not in {"", "None", "NonZeroExitCode", "TimeLimit"}:
+        words.append(reason)
+    return JobEnd(
+        how=how,
+        words=", ".join(words),
+        exit_status=None if signalled or not started else exit_status,
+        signal=signalled or None,
+        node=nodes,
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "not a signal of this machine"
+
+
+def parse_partitions(text: str) -> dict[str, dict[str, str]]:
+    """Partitions by name from ``scontrol --oneliner show partition``."""
+    found = (_fields(line.split()) for line in text.splitlines())
+    return {fields["PartitionName"]: fields for fields in found if "PartitionName" in fields}
+
+
+def _fields(words: Iterable[str]) -> dict[str, str]:
+    """The words of the form ``name=value``."""
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
+def parse_duration(text: str) -> int | None:
+    """Seconds of ``[days-]hours:minutes:seconds`` and its shorter forms; None for ``UNLIMITED`` and the like."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", text)
+    if match is None:
+        return None
+    fields = [int(field) for field in match[2].split(":")]
+    if match[1] is not None:
+        hours, minutes, seconds = (*fields, 0, 0)[:3]
+        return ((int(match[1]) * 24 + hours) * 60 + minutes) * 60 + seconds
+    if len(fields) == 1:
+        return fields[0] * 60
+    seconds = fields.pop()
+    minutes = fields.pop()
+    return (sum(fields) * 60 + minutes) * 60 + seconds
+
+
+def least_limits(limits: Iterable[Limits]) -> Limits:
+    """What holds when several limits hold."""
+    kept = list(limits)
+
+    def least(name: str) -> int | None:
+        return min((n for one in kept if (n := getattr(one, name)) is not None), default=None)
+
+    return Limits(least("walltime_s"), least("n_submitted"), least("n_running"), least("n_cores"))
+
+
+ASSOCIATION_FIELDS: Final = "DefaultAccount,Account,Partition,DefaultQOS,MaxJobs,MaxSubmit,MaxWall"
+QOS_FIELDS: Final = "Name,MaxJobsPU,MaxSubmitPU,MaxWall,MaxTRESPU"
+
+
+def parse_associations(text: str, queue: str | None) -> tuple[Limits, str]:
+    """Limits of a user's default account in a queue, and the name of its QOS (or empty).
+
+    From ``sacctmgr --noheader --parsable2 show user ... withassoc``.
+    """
+    limits: list[Limits] = []
+    qos = ""
+    for line in text.splitlines():
+        cells = line.split("|")
+        if len(cells) != 7:
+            continue
+        default, account, partition, its_qos, running, submitted, wall = cells
+        if account == (default or account) and partition in {"", queue or ""}:
+            limits.append(Limits(parse_duration(wall), _count(submitted), _count(running)))
+            qos = its_qos or qos
+    return least_limits(limits), qos
+
+
+def parse_qos(text: str) -> Limits:
+    """Limits of one user in one QOS, from ``sacctmgr --noheader --parsable2 show qos``."""
+    limits: list[Limits] = []
+    for line in text.splitlines():
+        cells = line.split("|")
+        if len(cells) == 5:
+            _, running, submitted, wall, tres = cells
+            cores = _fields(tres.split(",")).get("cpu", "")
+            limits.append(Limits(parse_duration(wall), _count(submitted), _count(running), _count(cores)))
+    return least_limits(limits)
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
