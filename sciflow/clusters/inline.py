@@ -6,12 +6,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from sciflow.clusters import machine
-from sciflow.clusters.protocol import Answer
+from sciflow.clusters.protocol import Answer, OfOneKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sciflow.clusters.protocol import Work
+    from sciflow.clusters.protocol import Setting, Work
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
@@ -20,6 +20,7 @@ class InlineCluster:
     """Run everything in the calling process."""
 
     name = "inline"
+    has_classes = False
 
     def __repr__(self) -> str:
         return "InlineCluster()"
@@ -33,13 +34,13 @@ class InlineCluster:
         del resources
         return 1
 
-    def start(self, work: Work, resources: Mapping[str, Resources]) -> InlineWorkers:
+    def start(self, work: Work, resources: Mapping[str, Resources], setting: Setting) -> InlineWorkers:
         """Make the one worker: this process, with the user's own functions and not copies of them."""
-        del resources  # one process, whatever is asked
+        del resources, setting  # one process, whatever is asked
         return InlineWorkers(work)
 
 
-class InlineWorkers:
+class InlineWorkers(OfOneKind):
     """The calling process as the only worker; a batch runs when its answer is asked for."""
 
     n_slots = 1

@@ -15,12 +15,13 @@ import cloudpickle
 
 from sciflow.clusters import machine
 from sciflow.clusters.children import Children
+from sciflow.clusters.protocol import OfOneKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sciflow.clusters.dasked import DaskWorkers
-    from sciflow.clusters.protocol import Answer, Work
+    from sciflow.clusters.protocol import Answer, Setting, Work
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
@@ -55,6 +56,11 @@ class LocalCluster:
         """Word for messages."""
         return "local"
 
+    @property
+    def has_classes(self) -> bool:
+        """Its workers are all of one kind."""
+        return False
+
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
@@ -63,13 +69,14 @@ class LocalCluster:
         """As many worker processes as were asked for, or as the cores allow."""
         return self.workers or max(1, machine.n_cores() // machine.cores_per_slot(resources))
 
-    def start(self, work: Work, resources: Mapping[str, Resources]) -> LocalWorkers:
+    def start(self, work: Work, resources: Mapping[str, Resources], setting: Setting) -> LocalWorkers:
         """Start worker processes."""
+        del setting  # workers of one kind, at any time
         n_threads = machine.cores_per_slot(resources)
         return LocalWorkers(self.n_slots(resources), n_threads, cloudpickle.dumps(work), self.dask_after_s)
 
 
-class LocalWorkers:
+class LocalWorkers(OfOneKind):
     """Worker processes on this machine.
 
     A sweep shorter than `dask_after_s` is done by children that start fast, and never imports Dask. A longer one is

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from sciflow.planning.batch import Ack, Batch
+    from sciflow.planning.classes import Classes
+    from sciflow.scheduling.policy import Opening
     from sciflow.workflow import Resources
 
 
@@ -22,12 +25,35 @@ class Answer:
     ack : the worker's answer, or None when its process died
     error : what the worker raised instead of answering (the store cannot be written, say), or None
     how : how its process died, if that is known: ``signal 11 (SIGSEGV)``, ``exit status 3``
+    cause : what ended its job or node, when that is known and was not the process's own doing: ``node_lost``,
+        ``preempted``, ``walltime``, ``cancelled``
     """
 
     batch: Batch
     ack: Ack | None = None
     error: BaseException | None = None
     how: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a cluster is told of the sweep that it works for.
+
+    Parameters
+    ----------
+    directory : the sweep directory, which workers see under the same path
+    name : a short word for this sweep, in names of jobs
+    classes : which kind of worker runs which task
+    opening : whether work may start now, and until when
+    tell : notes an event
+    """
+
+    directory: Path
+    name: str
+    classes: Classes
+    opening: Callable[[], Opening]
+    tell: Callable[..., object]
 
 
 class Work(Protocol):
@@ -59,6 +85,14 @@ class Workers(Protocol):
         """How many batches can run at the same time."""
         ...
 
+    def slots_of(self, resource_class: str) -> int:
+        """How many of them are for batches of this class."""
+        ...
+
+    def demand(self, waiting: Mapping[str, int]) -> None:
+        """Note how many runs wait or are under way, by resource class."""
+        ...
+
     def submit(self, batch: Batch) -> None:
         """Send a batch; its answer comes through `next_answer`."""
         ...
@@ -76,12 +110,31 @@ class Workers(Protocol):
         ...
 
 
+class OfOneKind:
+    """What workers answer that are all of one kind, and as many as they are."""
+
+    n_slots: int
+
+    def slots_of(self, resource_class: str) -> int:
+        """All of them."""
+        del resource_class
+        return self.n_slots
+
+    def demand(self, waiting: Mapping[str, int]) -> None:
+        """Nothing follows from it."""
+
+
 class Cluster(Protocol):
     """A place where workers come from."""
 
     @property
     def name(self) -> str:
         """Word for messages, such as ``local``."""
+        ...
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether tasks that ask for different things get workers of different kinds."""
         ...
 
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:
@@ -92,6 +145,6 @@ class Cluster(Protocol):
         """How many variants would run at the same time."""
         ...
 
-    def start(self, work: Work, resources: Mapping[str, Resources]) -> Workers:
+    def start(self, work: Work, resources: Mapping[str, Resources], setting: Setting) -> Workers:
         """Start workers that do *work*, each with a copy of its own unless they share this process."""
         ...

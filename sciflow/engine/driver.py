@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sciflow.clusters.protocol import Setting
 from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from sciflow.clusters.protocol import Cluster, Work, Workers
+    from sciflow.engine.charge import Charge
     from sciflow.engine.gate import Gate
     from sciflow.engine.progress import Display
     from sciflow.engine.sweep import Sweep
@@ -56,6 +58,7 @@ class Driver:
     progress : whether to show progress
     on_event : called with each event
     stop_after : when a sweep is not worth going on with, over what the workflow says
+    charge : what a controller knows already; without it this process is looked at
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Driver:
         progress: bool,
         on_event: Callable[[Event], None] | None,
         stop_after: StopAfter | None = None,
+        charge: Charge | None = None,
     ) -> None:
         self._cluster, self._directory, self._gate = cluster, directory, gate
+        self._charge = charge
         self._progress, self._on_event, self._stop_after = progress, on_event, stop_after
         self._stopping = threading.Event()
         self._checked = time.monotonic()
@@ -83,15 +88,20 @@ class Driver:
         KeyboardInterrupt
             The user asked to stop; what is finished is kept.
         """
-        code = capture_code(_folder_of(definition))
+        charge = self._charge
+        code = capture_code(folder_of(definition)) if charge is None else dict(charge.origin.code)
         environment = capture_environment()
-        self._sources = freeze(definition)
+        self._sources = freeze(definition) if charge is None else charge.origin.sources
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
         with (
             contextlib.closing(self._refresher),
-            Session.acquire(self._directory, facts={"code": code, "argv": sys.argv[:1]}) as session,
+            Session.acquire(
+                self._directory, facts={"code": code, "argv": sys.argv[:1], **(charge.facts if charge else {})}
+            ) as session,
         ):
             self._session = session
+            if charge is not None:
+                charge.taken(session.number)
             sweep, plan = look()
             self._compactor = Compactor(self._directory, session.number, sweep.snapshot)
             facts: dict[str, Any] = {
@@ -147,6 +157,8 @@ class Driver:
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         slots = self._cluster.n_slots(definition.resources)
         journal.tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants, slots=slots)
+        path = self._directory.path.absolute()
+        setting = Setting(path, self._directory.sweep[:8], plan.sharing.classes, self._gate.opening, journal.tell)
         begun = time.monotonic()
         ending: Ending
         while True:
@@ -154,7 +166,7 @@ class Driver:
             if self.stopping():
                 ending = "stopped"
                 break
-            workers = self._start(work, definition)
+            workers = self._start(work, definition, setting)
             try:
                 ending = loop.run(workers)
                 self._refresher.start()  # workers take a moment to close
@@ -182,9 +194,9 @@ class Driver:
             self._display.say(f"stopped: {loop.reason}. What is finished is kept; mend the cause and run again.")
         return ending, ended
 
-    def _start(self, work: Work, definition: Definition) -> Workers:
+    def _start(self, work: Work, definition: Definition, setting: Setting) -> Workers:
         try:
-            return self._cluster.start(work, definition.resources)
+            return self._cluster.start(work, definition.resources, setting)
         except (OSError, RuntimeError, TimeoutError) as error:
             raise SweepError(
                 f"no worker could be started on cluster {self._cluster.name!r}: {type(error).__name__}: {error}"
@@ -256,7 +268,7 @@ class Driver:
             )
 
 
-def _folder_of(definition: Definition) -> Path:
+def folder_of(definition: Definition) -> Path:
     """Where the user's code lies: the folder of the first task that has a file, else the current one."""
     for step in definition.steps:
         code = getattr(inspect.unwrap(step.task.function), "__code__", None)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from sciflow.analysis.results import Results
     from sciflow.clusters.protocol import Cluster
+    from sciflow.engine.charge import Charge
+    from sciflow.engine.handle import SweepHandle
+    from sciflow.engine.submit import Controller
     from sciflow.events import Event
     from sciflow.planning.plan import Plan
     from sciflow.workflow.binding import Definition
@@ -170,21 +173,38 @@ class Engine:
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         whole = _definition_of(workflow)
+        self.carry_out(whole, request)
+        return open_results(self.directory / whole.name)
+
+    def carry_out(self, whole: Definition, request: Request, charge: Charge | None = None) -> None:
+        """Run what is missing of the sweep; a controller says with *charge* what it was told.
+
+        Raises
+        ------
+        SciflowError
+            As `execute_parameter_sweep`.
+        KeyboardInterrupt
+            It was asked to stop.
+        """
         definition = whole.without_reductions()
         reductions = self._reductions_of(whole)
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
+        fingerprints = None if charge is None else charge.origin.fingerprints
+        # of what was asked to run again, what an earlier generation of the controller has settled is not
+        settled_by = charge.sessions if charge is not None and (request.force or request.retry_failed) else frozenset()
 
         def look() -> tuple[Sweep, Plan]:
-            sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
-            return sweep, sweep.plan(request)
+            sweep = Sweep.look(definition, directory, allow_close=self.allow_close, fingerprints=fingerprints)
+            plan = sweep.plan(request, has_classes=self.cluster.has_classes)
+            return sweep, plan.without(sweep.settled_by(settled_by)) if settled_by else plan
 
         sweep, plan = look()
         if len(sweep.progress.stale) and self._decide_stale(sweep, directory):
             request = replace(request, rerun_stale=True)
-            plan = sweep.plan(request)
+            plan = sweep.plan(request, has_classes=self.cluster.has_classes)
         if plan.n_todo or sweep.is_new:
             self._judge_requirements(definition)
-            gate = Gate(self.policy or _policy_of_environment() or definition.policy)
+            gate = Gate(self.policy_for(definition)) if charge is None else charge.gate
             # the driver looks once more when the sweep is its own and nobody else can change it
             driver = Driver(
                 self.cluster,
@@ -193,6 +213,7 @@ class Engine:
                 progress=self.progress,
                 on_event=self.on_event,
                 stop_after=self.stop_after,
+                charge=charge,
             )
             with quiet_interrupt():
                 driver.run(definition, look)
@@ -200,7 +221,70 @@ class Engine:
             consolidate(directory)
         if reductions:
             self._reduce(reductions, directory, retry_failed=request.retry_failed)
-        return open_results(directory.path)
+
+    def submit(
+        self,
+        workflow: ExperimentalWorkflow,
+        *,
+        retry_failed: bool = False,
+        only: str | None = None,
+        force: bool = False,
+        controller: str | Controller | None = None,
+    ) -> SweepHandle:
+        """Let a detached controller run what is missing of the sweep, and return a handle on it.
+
+        The controller outlives this process, its terminal and its login session. It gets the code as it is now: what
+        is edited later changes nothing. When this returns, it has the sweep, or its job is in the queue.
+
+        Parameters
+        ----------
+        retry_failed, only, force
+            As of `execute_parameter_sweep`.
+        controller : {"process", "slurm", "pbs"} or Controller, optional
+            Where it runs: a daemon on this machine, or a batch job that is followed by the next before its walltime is
+            over. By default a daemon for sweeps on this machine, and a job where the workers are jobs.
+
+        Raises
+        ------
+        SweepBusyError
+            Another driver works on the sweep, or a controller waits in a queue.
+        StaleError
+            Results on disk were made by other code and `on_stale` does not say what to do.
+        SciflowError
+            The sweep cannot run or be sent; the message says why and what to do.
+        """
+        interceptor = intercept.get()
+        if interceptor is not None:
+            interceptor(self, workflow)
+        request = _request(retry_failed=retry_failed, only=only, force=force)
+        from sciflow.engine.handle import SweepHandle  # noqa: PLC0415  with what reads a sweep
+        from sciflow.engine.order import Order  # noqa: PLC0415  only sweeps that are submitted need it
+        from sciflow.engine.submit import check_unsubmitted, find_controller  # noqa: PLC0415  same
+
+        whole = _definition_of(workflow)
+        definition = whole.without_reductions()
+        reductions = self._reductions_of(whole)
+        host = find_controller(overrides.get().get("controller", controller), self.cluster)
+        directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
+        check_unsubmitted(directory)
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        engine = copy.copy(self)
+        if len(sweep.progress.stale):
+            rerun = self._decide_stale(sweep, directory)
+            request, engine.on_stale = replace(request, rerun_stale=rerun), "rerun" if rerun else "keep"
+        if not (sweep.plan(request).n_todo or sweep.is_new or reductions):
+            if not is_consolidated(directory, sweep.snapshot):
+                consolidate(directory)
+            return SweepHandle(directory.path)
+        if host.is_here:
+            self._judge_requirements(definition)
+        engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
+        host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
+        return SweepHandle(directory.path)
+
+    def policy_for(self, definition: Definition) -> Policy:
+        """The policy in force: the engine's, else the environment's, else the workflow's."""
+        return self.policy or _policy_of_environment() or definition.policy
 
     def _reductions_of(self, definition: Definition) -> list[ExperimentalWorkflow]:
         if not any(step.over for step in definition.steps):

@@ -123,7 +123,7 @@ class Ledger:
         self.n_failed += n_failed
         self._display.advance(n_done, n_failed)
 
-    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int) -> None:
+    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int, cause: str = "") -> None:
         """Tell that a worker died."""
         n_failed, self._n_failed_of_lost = self._n_failed_of_lost, 0
         if not batch.until:
@@ -136,6 +136,7 @@ class Ledger:
             done=n_done - n_failed,
             failed=n_failed,
             how=how,
+            cause=cause,
             suspect=variant,
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -15,7 +16,7 @@ from sciflow.planning.batch import STOP_EARLY_S, Batch
 from sciflow.planning.batching import batch_size
 from sciflow.planning.rows import RowSet
 from sciflow.quantities import render_seconds
-from sciflow.running.failure import Failure
+from sciflow.running.failure import INFRASTRUCTURE, Failure
 from sciflow.running.live import NOBODY
 
 if TYPE_CHECKING:
@@ -57,8 +58,11 @@ class Watcher(Protocol):
         """Variants were committed, or a shared run was kept."""
         ...
 
-    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int) -> None:
-        """A worker died with this batch, of which *n_done* variants are committed; *suspect* is the row it ran."""
+    def lost(self, batch: Batch, how: str, suspect: int | None, n_done: int, cause: str = "") -> None:
+        """A worker died with this batch, of which *n_done* variants are committed; *suspect* is the row it ran.
+
+        *cause* is what happened to its job or node, where that was it.
+        """
         ...
 
     def missing_of(self, rows: RowSet) -> RowSet:
@@ -159,6 +163,7 @@ class Loop:
     _backlog: Backlog = field(init=False)
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
+    _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
     _number: int = field(init=False, default=0)
     _n_barren: int = field(init=False, default=0)
     """Workers that died since something was settled."""
@@ -173,6 +178,7 @@ class Loop:
         looked = time.monotonic()
         while self._backlog or self._in_flight:
             self.watcher.tick()
+            workers.demand(self._demand())
             now = time.monotonic()
             self.tally.worker_s += workers.n_slots * (now - looked)
             looked = now
@@ -198,8 +204,8 @@ class Loop:
         if not opening.may_start or (stop_at is not None and time.time() > stop_at - STOP_EARLY_S):
             return False
         self.gate.begin()
-        while self._backlog and len(self._in_flight) < 2 * self._workers.n_slots:
-            parcel = self._backlog.take(self._size)
+        while self._backlog:
+            parcel = self._backlog.take(self._size, self._has_room)
             if parcel is None:
                 break
             self._submit(parcel, stop_at)
@@ -207,8 +213,22 @@ class Loop:
             self.watcher.nearly_done()
         return True
 
+    def _has_room(self, resource_class: str) -> bool:
+        """Whether workers of this class can take another batch: one more than they have slots keeps them busy."""
+        return self._n_sent[resource_class] < 2 * self._workers.slots_of(resource_class)
+
+    def _demand(self) -> dict[str, int]:
+        """How many runs wait or are under way, by resource class: at most, for some may be shared."""
+        classes = self.sharing.classes
+        n_waiting = self._backlog.n_waiting
+        per_variant: defaultdict[str, float] = defaultdict(float, {classes.final: 1.0})
+        for task, n in self.sharing.n_evaluations.items():
+            name = classes.of_task(task)
+            per_variant[name] = max(per_variant[name], n / max(self.sharing.n_variants, 1))
+        return {name: math.ceil(n_waiting * share) + self._n_sent[name] for name, share in per_variant.items()}
+
     def _size(self, n_waiting: int) -> int:
-        return batch_size(n_waiting, self._workers.n_slots, self.tally.mean_s, target_s=TARGET_S)
+        return batch_size(n_waiting, max(self._workers.n_slots, 1), self.tally.mean_s, target_s=TARGET_S)
 
     def _submit(self, parcel: Parcel, stop_at: float | None) -> None:
         self._number += 1
@@ -223,19 +243,23 @@ class Loop:
             kept=parcel.kept,
             careful=parcel.careful or parcel.alone or slow,
             alone=parcel.alone,
+            resource_class=self.sharing.classes.of_task(parcel.until),
+            variant_s=self.tally.mean_s if not parcel.until else None,
         )
         self._in_flight[batch.number] = batch, parcel
+        self._n_sent[batch.resource_class] += 1
         self._workers.submit(batch)
 
     # ------------------------------------------------------------------------------------------------------- settle
 
     def _settle(self, answer: Answer) -> None:
         batch, parcel = self._in_flight.pop(answer.batch.number)
+        self._n_sent[batch.resource_class] -= 1
         if answer.error is not None:
             raise answer.error
         ack = answer.ack
         if ack is None:
-            self._settle_lost(batch, parcel, answer.how)
+            self._settle_lost(batch, parcel, answer)
             return
         self._n_barren = 0
         self.tally.add(ack)
@@ -278,8 +302,9 @@ class Loop:
         for task, position in self._backlog.settle(positions):
             self.watcher.release(task, self._row(position))
 
-    def _settle_lost(self, batch: Batch, parcel: Parcel, how: str) -> None:
+    def _settle_lost(self, batch: Batch, parcel: Parcel, answer: Answer) -> None:
         """Find out what the dead worker left undone, and which variant it may have died of."""
+        how = answer.how
         note = self.watcher.note_of(batch)
         if parcel.until:
             left, n_done = parcel.positions, 0
@@ -288,6 +313,11 @@ class Loop:
             left = self._positions(missing)
             n_done = len(parcel.positions) - len(left)
             self._done(parcel.positions - left)
+        if answer.cause in INFRASTRUCTURE:  # no variant is to blame
+            self.watcher.lost(batch, how, None, n_done, answer.cause)
+            if len(left):
+                self._backlog.again(_only(parcel, left, careful=parcel.careful, alone=parcel.alone))
+            return
         self._judge_deaths(n_done, how)
         self._share_failure(note, left, parcel)
         suspect = self._suspect(note, left, batch)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sciflow import canonical
 from sciflow.engine.look import look, rows_where
 from sciflow.errors import SpaceError, SweepError, SweepMismatchError
+from sciflow.planning.classes import Classes
 from sciflow.planning.pilot import pilot_rows
 from sciflow.planning.plan import Plan, Progress, Reason, Request, choose
 from sciflow.planning.rows import RowSet
@@ -20,7 +21,7 @@ from sciflow.store.directory import frozen_defaults
 from sciflow.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sciflow.space import Space
     from sciflow.store.directory import SweepDirectory
@@ -54,8 +55,17 @@ class Sweep:
     is_new: bool
 
     @classmethod
-    def look(cls, definition: Definition, directory: SweepDirectory | None, *, allow_close: bool = False) -> Self:
+    def look(
+        cls,
+        definition: Definition,
+        directory: SweepDirectory | None,
+        *,
+        allow_close: bool = False,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> Self:
         """Compare the definition with what *directory* holds; None means that nothing is there yet.
+
+        Without *fingerprints* (task name → identity of its code) those of the code in this process count.
 
         Raises
         ------
@@ -65,7 +75,8 @@ class Sweep:
         space = definition.space
         if space.n_variants >= _MOST_VARIANTS:
             raise SweepError(f"a space of {space.n_variants:,} variants can be looked at but not run; sample it first")
-        fingerprints = {step.task.name: fingerprint(*step.task.functions()) for step in definition.steps}
+        if fingerprints is None:
+            fingerprints = {step.task.name: fingerprint(*step.task.functions()) for step in definition.steps}
         earlier = [] if directory is None else directory.definitions()
         inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())])
         parts: dict[str, Any] = {
@@ -77,7 +88,7 @@ class Sweep:
             **definition.to_dict(),
             "defaults": {p.name: canonical.plain(p.default) for p in space.parameters if p.has_default},
             "n_variants": space.n_variants,
-            "fingerprints": fingerprints,
+            "fingerprints": dict(fingerprints),
             "generation": generation,
             **({"inputs": inputs} if inputs else {}),
         }
@@ -110,12 +121,12 @@ class Sweep:
             )
         return codes
 
-    def plan(self, request: Request) -> Plan:
-        """What a call would run, and why."""
+    def plan(self, request: Request, *, has_classes: bool = False) -> Plan:
+        """What a call would run, and why; *has_classes*: where workers are of the kinds that tasks ask for."""
         space = self.definition.space
         rows = RowSet.span(0, space.n_variants) if request.only is None else rows_where(space, request.only)
         todo: Mapping[Reason, RowSet] = choose(self.progress, request, rows)
-        sharing = Sharing.of(self.definition)
+        sharing = Sharing.of(self.definition, Classes.of(self.definition) if has_classes else None)
         union = RowSet.empty()
         for chosen in todo.values():
             union = union | chosen
@@ -124,6 +135,13 @@ class Sweep:
             todo = {reason: chosen & union for reason, chosen in todo.items() if len(chosen & union)}
         evaluations = count_evaluations(sharing, union)
         return Plan(self.definition.name, space.n_variants, self.progress, todo, evaluations, sharing)
+
+    def settled_by(self, sessions: Collection[int]) -> RowSet:
+        """Which rows these sessions have settled for today's code."""
+        revisions = {frame.header["revision"] for frame in self.snapshot.frames}
+        theirs = [frame for frame in self.snapshot.frames if frame.header["session"] in sessions]
+        seen = look(theirs, self.definition.space, self.generation, dict.fromkeys(revisions, False), {})
+        return seen.done | seen.failed
 
     def missing_of(self, rows: RowSet, snapshot: Snapshot, revision: int, session: int) -> tuple[RowSet, RowSet]:
         """Which of *rows* this session has not committed yet, and which it has committed as failed."""

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 Evaluation: TypeAlias = tuple[str, int]
 """A task and the number of one of its distinct runs."""
 
+_MOST_BLOCKED = 64
+"""Parcels that wait for shared runs while no worker of another resource class has anything to do."""
+
+_MIXED_TOGETHER = 16
+"""Most variants in a parcel where they wait for workers of another class, so that results come in all the time."""
+
 _STAGED_TOGETHER = 16
 """Most shared runs in one parcel; one where nobody knows how long they take, so that several workers compute them."""
 
@@ -135,23 +141,39 @@ class Backlog:
 
     # ------------------------------------------------------------------------------------------------- handing out
 
-    def take(self, size: Callable[[int], int]) -> Parcel | None:
-        """Give the next parcel, or None when all that is left waits for shared runs.
+    def take(self, size: Callable[[int], int], has_room: Callable[[str], bool] = lambda _: True) -> Parcel | None:
+        """Give the next parcel, or None when all that is left waits for shared runs, or for room.
 
         Parameters
         ----------
         size
             How many variants a parcel should have, given how many wait.
+        has_room
+            Whether a resource class can take one.
         """
-        while not self._ready and self._waiting:
-            parcel = self._cut(size(self.n_waiting))
+        classes = self.sharing.classes
+        while (parcel := self._take_ready(has_room)) is None and self._waiting:
+            if not classes.is_mixed and not has_room(classes.final):
+                return None
+            if self._ready and len(self._ready) + len(self._blocked) >= _MOST_BLOCKED:
+                return None
+            n = size(self.n_waiting)
+            parcel = self._cut(min(n, _MIXED_TOGETHER) if classes.is_mixed else n)
             if not self._tasks:
                 return parcel
             found = self._needs(parcel)
-            if not found.missing:
-                return replace(parcel, kept=found.any_kept)
-            self._block(parcel, found)
-        return self._ready.popleft() if self._ready else None
+            if found.missing:
+                self._block(parcel, found)
+            else:
+                self._ready.append(replace(parcel, kept=found.any_kept))
+        return parcel
+
+    def _take_ready(self, has_room: Callable[[str], bool]) -> Parcel | None:
+        for k, one in enumerate(self._ready):
+            if has_room(self.sharing.classes.of_task(one.until)):
+                del self._ready[k]
+                return one
+        return None
 
     def _cut(self, n: int) -> Parcel:
         attempt, waiting = self._waiting.popleft()
@@ -197,7 +219,7 @@ class Backlog:
     def _runs_of(self, task: SharedTask, parcel: Parcel) -> list[tuple[int, int]]:
         """Runs that the parcel needs, each with a position; of a local task those that may reach beyond the parcel."""
         positions = parcel.positions
-        if not task.is_local or parcel.until:
+        if not task.is_local or parcel.until or self._is_elsewhere(task):
             rows = positions.rows()
             runs, where = np.unique(self.sharing.evaluations(task, rows), return_index=True)
             return list(zip(runs.tolist(), rows[where].tolist(), strict=True))
@@ -210,8 +232,15 @@ class Backlog:
                 runs_at[run] = int(inside.starts[0])
         return list(runs_at.items())
 
+    def _is_elsewhere(self, task: SharedTask) -> bool:
+        """Whether workers of another class run the task than those that run variants to their end."""
+        classes = self.sharing.classes
+        return classes.of_task(task.name) != classes.final
+
     def _is_inside(self, task: SharedTask, run: int, positions: RowSet) -> bool:
-        """Whether all variants to run that need this run are among *positions*."""
+        """Whether all variants to run that need this run are among *positions*, and their worker may do it."""
+        if self._is_elsewhere(task):
+            return False
         if not task.is_local:
             return len(positions) == len(self._all)
         return len(self._all.within(*self.sharing.span(task, run)) - positions) == 0
@@ -221,6 +250,8 @@ class Backlog:
         aside = parcel.positions
         # the other variants of such a run would only wait too; those of the next run need not wait for them
         spans = [self.sharing.span(self._tasks[name], run) for name, run in found.missing if self._tasks[name].is_local]
+        if self.sharing.classes.is_mixed:
+            spans = []  # they have runs of their own to wait for, which others can do meanwhile
         if spans and self._waiting and self._waiting[0][0] == parcel.attempt:
             attempt, waiting = self._waiting.popleft()
             mates = waiting.within(min(start for start, _ in spans), max(stop for _, stop in spans))

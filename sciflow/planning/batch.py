@@ -30,6 +30,8 @@ class Batch:
     kept : whether some values that the variants share may be kept in files
     careful : whether each variant is noted as it starts, so that one that kills its worker can be found
     alone : whether its one variant has killed a worker before, so that what ends it now is final
+    resource_class : which kind of worker it is for
+    variant_s : mean seconds of such variants so far; None when nobody knows
     """
 
     number: int
@@ -41,6 +43,8 @@ class Batch:
     kept: bool = False
     careful: bool = False
     alone: bool = False
+    resource_class: str = ""
+    variant_s: float | None = None
 
     @property
     def n_variants(self) -> int:

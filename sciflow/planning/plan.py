@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sciflow.planning.rows import RowSet
@@ -96,6 +96,11 @@ class Plan:
     def n_todo(self) -> int:
         """Number of variants to run."""
         return sum(len(rows) for rows in self.todo.values())
+
+    def without(self, rows: RowSet) -> Plan:
+        """The plan without these rows; evaluations are those of the whole."""
+        todo = {reason: chosen - rows for reason, chosen in self.todo.items()}
+        return replace(self, todo={reason: chosen for reason, chosen in todo.items() if len(chosen)})
 
     def to_dict(self) -> dict[str, Any]:
         """Counts as plain data, for ``sciflow plan --json``."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from sciflow.planning.classes import Classes
 from sciflow.space.derived import Derived
 from sciflow.space.product import Product
 from sciflow.space.table import Table
@@ -94,6 +95,9 @@ class Sharing:
         The shared tasks, those with the fewest runs first.
     is_natural
         Whether positions are rows.
+    classes
+        Which kind of worker runs which task. A task whose value travels between kinds is among `tasks` though each of
+        its runs may be for one variant.
     """
 
     n_variants: int
@@ -102,11 +106,13 @@ class Sharing:
     is_natural: bool
     _factors: tuple[_Factor, ...] = field(repr=False)  # in the order of the enumeration
     _home: tuple[int, ...] = field(repr=False)  # where each stands in the space
+    classes: Classes = field(default_factory=Classes.one)
 
     @classmethod
-    def of(cls, definition: Definition) -> Self:
+    def of(cls, definition: Definition, classes: Classes | None = None) -> Self:
         """Find what the tasks of a workflow share over its space."""
         space, steps = definition.space, definition.steps
+        classes = classes or Classes.one()
         takes = {step.task.name: _takes(space, step) for step in steps}
         candidates = [step for step in steps if space and takes[step.task.name] is not None]
         factors = _factors_of(space, [name for step in candidates for name in step.footprint])
@@ -121,6 +127,9 @@ class Sharing:
             counts[step.task.name] = n
             if n < n_all:
                 parts[step.task.name] = mine
+        for step in steps if space else ():
+            if step.task.name in classes.travels and step.task.name not in parts:
+                parts[step.task.name] = {k: (factor.n_variants, None) for k, factor in enumerate(factors)}
         shared = sorted((step for step in steps if step.task.name in parts), key=lambda step: counts[step.task.name])
         arranged = _arrange([parts[step.task.name] for step in shared], factors)
         order = [home for home, _ in arranged]
@@ -133,6 +142,7 @@ class Sharing:
             is_natural=order == sorted(order) and all(factor.row_at is None for _, factor in arranged),
             _factors=tuple(factor for _, factor in arranged),
             _home=tuple(order),
+            classes=classes,
         )
 
     def rows(self, positions: Numbers) -> Numbers:

@@ -110,6 +110,11 @@ class SweepDirectory:
         return self.identity["workflow"]
 
     @property
+    def sweep(self) -> str:
+        """What tells this sweep from all others: a UUID."""
+        return self.identity["sweep"]
+
+    @property
     def seed(self) -> int:
         """The seed that all random numbers of the sweep derive from."""
         return self.identity["seed"]

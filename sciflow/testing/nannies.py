@@ -13,12 +13,13 @@ import cloudpickle
 
 from sciflow import interpreter
 from sciflow.clusters import machine
+from sciflow.clusters.protocol import OfOneKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sciflow.clusters.dasked import DaskWorkers
-    from sciflow.clusters.protocol import Answer, Work
+    from sciflow.clusters.protocol import Answer, Setting, Work
     from sciflow.planning.batch import Batch
     from sciflow.workflow import Resources
 
@@ -44,6 +45,11 @@ class NannyCluster:
         """Word for messages."""
         return "nannies"
 
+    @property
+    def has_classes(self) -> bool:
+        """Its workers are all of one kind."""
+        return False
+
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:
         """Say in a sentence each requirement that this machine cannot meet."""
         return machine.unmet(resources)
@@ -53,13 +59,13 @@ class NannyCluster:
         del resources
         return self.workers
 
-    def start(self, work: Work, resources: Mapping[str, Resources]) -> NannyWorkers:
+    def start(self, work: Work, resources: Mapping[str, Resources], setting: Setting) -> NannyWorkers:
         """Start a scheduler and nannies."""
-        del resources
+        del resources, setting
         return NannyWorkers(self.workers, cloudpickle.dumps(work))
 
 
-class NannyWorkers:
+class NannyWorkers(OfOneKind):
     """A running scheduler and its nannies; see `sciflow.clusters.protocol.Workers`."""
 
     def __init__(self, n_slots: int, payload: bytes) -> None:

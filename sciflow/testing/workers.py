@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from sciflow.clusters.protocol import Answer
+from sciflow.clusters.protocol import Answer, OfOneKind
 from sciflow.planning.batch import Ack, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-class ScriptedWorkers:
+class ScriptedWorkers(OfOneKind):
     """Answers each batch as a script says.
 
     Parameters

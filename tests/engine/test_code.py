@@ -85,7 +85,7 @@ EDITED = """
 
 
 @pytest.mark.parametrize(
-    ("short_s", "n"), [("10.0", "200"), ("0.0", "300")], ids=["a replaced child", "Dask's workers that start later"]
+    ("short_s", "n"), [("10.0", "200"), ("0.0", "1000")], ids=["a replaced child", "Dask's workers that start later"]
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
 def test_editing_the_script_and_its_modules_changes_nothing_for_workers_that_start_later(tmp_path, short_s, n):

@@ -13,19 +13,23 @@ from hypothesis import strategies as st
 
 from sciflow.canonical import identity_key
 from sciflow.planning.backlog import Backlog, Parcel
+from sciflow.planning.classes import Classes
 from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing
 from sciflow.scheduling.policy import Immediate
 from sciflow.space import Grid, Points, Space, Zip
 from sciflow.testing.strategies import spaces
 from sciflow.workflow import Definition, Step
+from sciflow.workflow.resources import Resources
 from sciflow.workflow.task import make_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def definition(space: Space, footprints: Mapping[str, Sequence[str]]) -> Definition:
+def definition(
+    space: Space, footprints: Mapping[str, Sequence[str]], resources: Mapping[str, Resources] | None = None
+) -> Definition:
     """A chain of tasks with these footprints."""
     steps: list[Step] = []
     before: list[str] = []
@@ -34,7 +38,9 @@ def definition(space: Space, footprints: Mapping[str, Sequence[str]]) -> Definit
         ordered = tuple(one for one in space.names if one in footprint)
         steps.append(Step(task, (), sink=False, footprint=ordered))
         before = [name]
-    return Definition(name="w", seed=0, space=space, steps=tuple(steps), policy=Immediate())
+    return Definition(
+        name="w", seed=0, space=space, steps=tuple(steps), policy=Immediate(), resources=dict(resources or {})
+    )
 
 
 def values_of(space: Space, names: Sequence[str]) -> list[Any]:
@@ -186,10 +192,12 @@ class Workers:
             return
         n = max(1, len(positions) - n_handed_back)
         memory: set[tuple[str, int]] = set()
+        classes = self.sharing.classes
         for position in positions[:n]:
             for task in self.sharing.tasks:
                 run = self.run_of(task.name, position)
                 if run not in memory and not (parcel.kept and run in self.kept):
+                    assert classes.of_task(task.name) == classes.final, "a worker of another class does it"
                     self.n_runs[run] += 1
                 memory.add(run)
         self.done += positions[:n]
@@ -212,9 +220,13 @@ def work(sharing: Sharing, todo: RowSet, draw: Any, *, hand_back: bool = True) -
     backlog = Backlog(sharing, {1: todo})
     workers = Workers(sharing, backlog)
     in_flight: list[Parcel] = []
+
+    def has_room(name: str) -> bool:
+        return sum(sharing.classes.of_task(one.until) == name for one in in_flight) < 4
+
     while backlog or in_flight:
         size = draw(st.integers(1, 12))
-        parcel = backlog.take(lambda _, size=size: size) if len(in_flight) < 4 else None
+        parcel = backlog.take(lambda _, size=size: size, has_room)
         if parcel is not None:
             in_flight.append(parcel)
         if parcel is None or draw(st.booleans()):
@@ -240,6 +252,42 @@ def test_each_variant_and_each_shared_run_is_done_exactly_once(made: Any, data: 
     needed = {workers.run_of(task.name, position) for task in sharing.tasks for position in workers.done}
     assert set(workers.n_runs) == needed
     assert workers.kept == set(), "every kept value is released when nobody needs it"
+
+
+@given(shared_sweeps(), st.data())
+def test_each_run_is_done_once_by_a_worker_of_the_class_that_it_asks_for(made: Any, data: st.DataObject) -> None:
+    space, footprints = made
+    kinds = st.sampled_from([Resources(), Resources(cores=4), Resources(gpus=1)])
+    defined = definition(space, footprints, {name: data.draw(kinds) for name in footprints})
+    sharing = Sharing.of(defined, Classes.of(defined))
+    todo = RowSet.span(0, space.n_variants)
+    workers = work(sharing, todo, data.draw, hand_back=False)
+    assert sorted(workers.done) == todo.rows().tolist()
+    assert set(workers.n_runs.values()) <= {1}
+    assert workers.kept == set()
+    assert {task.name for task in sharing.tasks} >= sharing.classes.travels
+
+
+def test_tasks_are_grouped_by_what_they_ask_for() -> None:
+    gpu, hours = Resources(cores=4, gpus=1, max_runtime_s=7200), Resources(max_runtime_s=60)
+    names = {"load": ["a"], "train": ["a", "b"], "test": ["a", "b"]}
+    classes = Classes.of(definition(Grid(a=[1, 2], b=[3, 4]), names, {"train": gpu, "test": hours}))
+    assert [(one.name, one.tasks) for one in classes.all] == [("cpu1", {"load", "test"}), ("gpu1", {"train"})]
+    assert [one.resources.max_runtime_s for one in classes.all] == [None, 7200]
+    assert (classes.final, classes.travels) == ("cpu1", {"load", "train"})
+    assert not Classes.of(definition(Grid(a=[1]), {"load": ["a"]}, {"load": gpu})).is_mixed
+
+
+def test_while_one_class_is_busy_the_other_does_not_run_far_ahead() -> None:
+    space = Grid(a=range(100), b=range(1000))
+    names = {"load": ["a"], "train": ["a", "b"], "test": ["a", "b"]}
+    defined = definition(space, names, {"train": Resources(gpus=1)})
+    backlog = Backlog(Sharing.of(defined, Classes.of(defined)), {1: RowSet.span(0, space.n_variants)})
+    n_taken = 0
+    while (parcel := backlog.take(lambda _: 100, lambda name: name == "cpu1")) is not None:
+        backlog.staged(parcel)
+        n_taken += 1
+    assert n_taken < 100
 
 
 def chain(space: Space) -> Sharing:
