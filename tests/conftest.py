@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # the deadline of one example says nothing on machines that others use too
@@ -18,3 +26,58 @@ settings.load_profile(os.environ.get("SCIFLOW_HYPOTHESIS_PROFILE", "dev"))
 
 # a shell that starts the tests in the background has them ignore Ctrl-C, and what they start would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+SLURM_LOCAL = Path(__file__).parents[1] / ".ci" / "slurm-local"
+
+
+@dataclass(frozen=True)
+class ThrowAwaySlurm:
+    """A real SLURM of four nodes on this machine; `sbatch` and the like see it while the fixture lives."""
+
+    folder: Path
+    port: int
+
+    def __call__(self, *words: str) -> str:
+        """Run a subcommand of .ci/slurm-local: ``bounce``, ``fail-node node2``, ``heal-node node2``, ..."""
+        environ = {**os.environ, "SLURM_LOCAL_DIR": str(self.folder), "SLURM_LOCAL_PORT": str(self.port)}
+        done = subprocess.run([str(SLURM_LOCAL), *words], env=environ, capture_output=True, text=True, timeout=240)
+        if done.returncode != 0:
+            raise RuntimeError(f"slurm-local {' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    @property
+    def conf(self) -> Path:
+        return self.folder / "etc" / "slurm.conf"
+
+
+def free_ports(n: int) -> int:
+    """The first of *n* ports in a row that nobody listens on."""
+    # below those that the system hands out, beginning somewhere else in each process
+    for first in range(20000 + os.getpid() % 1000 * 10, 32000, n):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + n):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("no free ports")
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A SLURM of this test session's own; tests give their jobs names of their own and leave none behind."""
+    # a short path: sockets live below it
+    folder = Path(tempfile.mkdtemp(prefix="sciflow-slurm-", dir="/tmp"))
+    cluster = ThrowAwaySlurm(folder, free_ports(5))
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            cluster("start")
+        except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            pytest.skip(f"no SLURM can be started here: {error}")
+        try:
+            patch.setenv("SLURM_CONF", str(cluster.conf))
+            yield cluster
+        finally:
+            cluster("stop", "--purge")
