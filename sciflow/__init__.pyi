@@ -9,6 +9,10 @@ from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
 from .running.context import TaskContext as TaskContext
 from .running.shell import shell as shell
+from .scheduling import Immediate as Immediate
+from .scheduling import LoadAware as LoadAware
+from .scheduling import OffPeak as OffPeak
+from .scheduling import Priority as Priority
 from .space import Axis as Axis
 from .space import Grid as Grid
 from .space import LatinHypercube as LatinHypercube
@@ -30,10 +34,14 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Engine",
     "ExperimentalWorkflow",
     "Grid",
+    "Immediate",
     "LatinHypercube",
+    "LoadAware",
     "LocalCluster",
     "Named",
+    "OffPeak",
     "Points",
+    "Priority",
     "Random",
     "Range",
     "Replicates",

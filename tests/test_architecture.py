@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 # what each layer may use beyond the standard library; layers that are not named may use anything we depend on
 MAY_USE: dict[str, frozenset[str]] = {
     "base": frozenset({"numpy"}),  # inside functions that were handed an array; a test of `import sciflow` sees to it
-    "scheduling": frozenset(),
+    "scheduling": frozenset({"holidays"}),  # inside a function, for those who name a country
     "figures": frozenset(),
     "space": frozenset({"numpy", "scipy"}),
     "workflow": frozenset({"numpy", "tenacity"}),

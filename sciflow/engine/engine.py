@@ -20,7 +20,7 @@ from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
 from sciflow.provenance.inputs import contents
-from sciflow.scheduling.policy import Policy, parse_policy
+from sciflow.scheduling import Policy, parse_policy
 from sciflow.store.commits import is_consolidated
 from sciflow.store.consolidate import consolidate
 from sciflow.store.directory import SweepDirectory

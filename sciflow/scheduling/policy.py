@@ -1,201 +1,166 @@
-"""Policies: values that say when work may start, until when, and why."""
+"""Policies: values that say when and how work may be done, and why; they decide from what is passed in alone."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from sciflow.errors import PolicyError
-from sciflow.quantities import render_seconds
-from sciflow.scheduling.window import DailyHours, next_window, parse_hours, utc
-from sciflow.scheduling.zone import Zone
+from sciflow.scheduling.opening import Conditions, Opening, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
+    from datetime import datetime
 
-OFF_PEAK_KEYS = ("preferred_hours", "weekend_preferred", "max_wait_hours", "timezone")
-DEFAULT_HOURS = "22:00-08:00"
+    from sciflow.scheduling.priority import Priority
 
+Sense = Literal["load", "n_pending"]
+"""A fact of `Conditions` that costs something to find out."""
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Whether work may start now, until when, and otherwise when to ask again; instants are UTC.
-
-    Attributes
-    ----------
-    until
-        When work must have stopped starting; None is never, or that nothing may start.
-    next_open
-        When work may start next; None when it may start now.
-    """
-
-    may_start: bool
-    until: datetime | None = None
-    next_open: datetime | None = None
+_MOST_STEPS = 100  # openings looked at for one at which all of several policies are open
 
 
-class Policy(Protocol):
-    """When and how a sweep may work; decided from the instant passed in, never from a clock."""
+class Policy(ABC):
+    """When and how a sweep may work: ``policy & other`` holds to both."""
 
-    def opening(self, now: datetime) -> Opening:
-        """Whether work may start at *now* (aware), and until when."""
-        ...
+    __slots__ = ()
 
-    def start_by(self, asked_at: datetime) -> datetime | None:
-        """When a sweep asked for at *asked_at* starts regardless; None when it waits as long as it takes."""
-        ...
+    @abstractmethod
+    def opening(self, conditions: Conditions) -> Opening:
+        """Whether work may start, how much of it, and until when."""
 
-    def explain(self, now: datetime, waited_s: float = 0) -> str:
-        """One sentence that says what holds at *now*, after *waited_s* seconds of waiting."""
-        ...
+    @abstractmethod
+    def reason(self, conditions: Conditions) -> str:
+        """What holds, in a few words that stay true until the answer changes: no times that run down."""
 
+    @abstractmethod
+    def explain(self, conditions: Conditions) -> str:
+        """One sentence that says what holds, for how long, or when that will change."""
+
+    @abstractmethod
     def to_dict(self) -> dict[str, object]:
         """Plain data: the policy's name and its options."""
-        ...
+
+    def start_by(self, asked_at: datetime) -> datetime | None:  # noqa: ARG002  for policies that know
+        """When a sweep asked for at *asked_at* starts regardless; None when it waits as long as it takes."""
+        return None
+
+    @property
+    def priority(self) -> Priority | None:
+        """How work stands behind that of others; None when nothing is said."""
+        return None
+
+    @property
+    def senses(self) -> frozenset[Sense]:
+        """The facts, beyond instants, that it wants to be told."""
+        return frozenset()
+
+    def __and__(self, other: object) -> All:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return All([self, other])
 
 
 @dataclass(frozen=True, slots=True)
-class Immediate:
+class Immediate(Policy):
     """Work at any time."""
 
-    def opening(self, now: datetime) -> Opening:
+    def opening(self, conditions: Conditions) -> Opening:
         """Always open, with no end."""
-        utc(now)
+        utc(conditions.now)
         return Opening(may_start=True)
 
     def start_by(self, asked_at: datetime) -> datetime | None:
         """At once."""
         return utc(asked_at)
 
-    def explain(self, now: datetime, waited_s: float = 0) -> str:  # noqa: ARG002  nothing to wait for
+    def reason(self, conditions: Conditions) -> str:  # noqa: ARG002  nothing to wait for
         """One sentence."""
-        utc(now)
         return "work may start at any time"
+
+    def explain(self, conditions: Conditions) -> str:
+        """One sentence."""
+        return self.reason(conditions)
 
     def to_dict(self) -> dict[str, object]:
         """Plain data."""
         return {"name": "immediate"}
 
 
-@dataclass(frozen=True, slots=True)
-class OffPeak:
-    """Work in the preferred hours of each day, and on weekends if they are preferred.
-
-    Attributes
-    ----------
-    max_wait_hours
-        Bound on the wait before the first variant; None is no bound.
-    zone
-        The zone of the clock on the wall.
-    """
-
-    hours: DailyHours
-    weekend_preferred: bool = False
-    max_wait_hours: float | None = None
-    zone: Zone = Zone()  # noqa: RUF009  frozen
-
-    def opening(self, now: datetime) -> Opening:
-        """Open inside a window, until its end."""
-        window = next_window(utc(now), self.hours, self.zone, weekend=self.weekend_preferred)
-        if window.start <= now:
-            return Opening(may_start=True, until=window.end)
-        return Opening(may_start=False, next_open=window.start)
-
-    def start_by(self, asked_at: datetime) -> datetime | None:
-        """``max_wait_hours`` after *asked_at*."""
-        if self.max_wait_hours is None:
-            return None
-        return utc(asked_at) + timedelta(hours=self.max_wait_hours)
-
-    def explain(self, now: datetime, waited_s: float = 0) -> str:
-        """One sentence, such as ``off-peak window opens at 22:00 Europe/Paris (in 8 h 0 min)``."""
-        opening = self.opening(now)
-        if opening.until is not None:
-            return f"off-peak window is open until {self._when(opening.until, now, 'for another')}"
-        if opening.next_open is None:  # pragma: no cover  an opening has the one or the other
-            raise AssertionError
-        sentence = f"off-peak window opens at {self._when(opening.next_open, now, 'in')}"
-        start_by = self.start_by(now - timedelta(seconds=waited_s))
-        if start_by is None or start_by >= opening.next_open:
-            return sentence
-        if start_by <= now:
-            return f"{sentence}, but max_wait_hours = {self.max_wait_hours:g} have passed: work may start"
-        return f"{sentence}; work starts at {self._when(start_by, now, 'in')} at the latest"
-
-    def to_dict(self) -> dict[str, object]:
-        """Plain data."""
-        return {
-            "name": "off_peak",
-            "preferred_hours": str(self.hours),
-            "weekend_preferred": self.weekend_preferred,
-            "max_wait_hours": self.max_wait_hours,
-            "timezone": self.zone.name,
-        }
-
-    def _when(self, instant: datetime, now: datetime, preposition: str) -> str:
-        wall = self.zone.wall(instant)
-        far = instant - now > timedelta(days=1)
-        clock = f"{wall:%H:%M on %A}" if far else f"{wall:%H:%M}"
-        # rounded up, so that it never says "in 0 s" before the time
-        seconds = math.ceil((instant - now).total_seconds())
-        return f"{clock} {self.zone} ({preposition} {render_seconds(seconds)})"
-
-
-def parse_policy(name: str, options: Mapping[str, object] | None = None) -> Policy:
-    """The policy of this name: ``"immediate"`` or ``"off_peak"``.
+@dataclass(frozen=True, slots=True, init=False)
+class All(Policy):
+    """Several policies at once: work may start when each of them lets it, and ends when the first closes.
 
     Parameters
     ----------
-    options
-        Of ``off_peak``: ``preferred_hours`` (such as ``"22:00-08:00"``), ``weekend_preferred`` (bool),
-        ``max_wait_hours`` (number or None) and ``timezone`` (an IANA name; None is this machine's).
-
-    Raises
-    ------
-    PolicyError
-        For an unknown name or key, or a value that is not understood.
+    policies : policies, at most one of them a `Priority`; written ``OffPeak() & Priority("low")``
     """
-    given = dict(options or {})
-    if name == "immediate":
-        _refuse_unknown(name, given, ())
-        return Immediate()
-    if name == "off_peak":
-        _refuse_unknown(name, given, OFF_PEAK_KEYS)
-        return OffPeak(
-            hours=parse_hours(given.get("preferred_hours", DEFAULT_HOURS)),
-            weekend_preferred=_parse_bool("weekend_preferred", given.get("weekend_preferred", False)),
-            max_wait_hours=_parse_wait(given.get("max_wait_hours")),
-            zone=_parse_zone(given.get("timezone")),
+
+    policies: tuple[Policy, ...]
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        flat = tuple(one for policy in policies for one in (policy.policies if isinstance(policy, All) else (policy,)))
+        if not flat:
+            raise PolicyError("policies: name at least one policy")
+        if sum(one.priority is not None for one in flat) > 1:
+            raise PolicyError(f"two priorities in one policy: {', '.join(map(repr, flat))}; leave one of them")
+        object.__setattr__(self, "policies", flat)
+
+    def opening(self, conditions: Conditions) -> Opening:
+        """Open while all are; shut, it says when all will be open, if the clock alone decides."""
+        openings = [one.opening(conditions) for one in self.policies]
+        if not all(one.may_start for one in openings):
+            return Opening(may_start=False, next_open=self._next_open(conditions))
+        until = min((one.until for one in openings if one.until is not None), default=None)
+        stop_by = min((one.stop_by for one in openings if one.stop_by is not None), default=None)
+        opening = Opening(
+            may_start=True,
+            until=until,
+            next_open=min((one.next_open for one in openings if one.next_open is not None), default=None),
+            max_cores=min((one.max_cores for one in openings if one.max_cores is not None), default=None),
         )
-    raise PolicyError(f"no scheduling policy named {name!r}; there are 'immediate' and 'off_peak'")
+        return opening if until is None or stop_by is None else replace(opening, spill=stop_by - until)
 
+    def start_by(self, asked_at: datetime) -> datetime | None:
+        """When the last of them starts regardless."""
+        known = [one.start_by(asked_at) for one in self.policies]
+        return max((one for one in known if one is not None), default=None) if all(known) else None
 
-def _refuse_unknown(name: str, options: Mapping[str, object], known: tuple[str, ...]) -> None:
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        raise PolicyError(
-            f"policy {name!r} has no option {', '.join(map(repr, unknown))}; "
-            + (f"its options are {', '.join(known)}" if known else "it has none")
-        )
+    def reason(self, conditions: Conditions) -> str:
+        """Those that hold work up, or else all."""
+        return "; ".join(one.reason(conditions) for one in self._decisive(conditions))
 
+    def explain(self, conditions: Conditions) -> str:
+        """Those that hold work up, or else all."""
+        return "; ".join(one.explain(conditions) for one in self._decisive(conditions))
 
-def _parse_bool(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise PolicyError(f"{key} must be True or False, not {value!r}")
-    return value
+    @property
+    def priority(self) -> Priority | None:
+        """That of the one that has one."""
+        return next((one.priority for one in self.policies if one.priority is not None), None)
 
+    @property
+    def senses(self) -> frozenset[Sense]:
+        """What any of them wants to be told."""
+        return frozenset[Sense]().union(*(one.senses for one in self.policies))
 
-def _parse_wait(value: object) -> float | None:
-    if value is None:
+    def to_dict(self) -> dict[str, object]:
+        """Plain data."""
+        return {"name": "all", "policies": [one.to_dict() for one in self.policies]}
+
+    def _decisive(self, conditions: Conditions) -> list[Policy]:
+        shut = [one for one in self.policies if not one.opening(conditions).may_start]
+        telling = [one for one in self.policies if not isinstance(one, Immediate)]
+        return shut or telling or list(self.policies)
+
+    def _next_open(self, conditions: Conditions) -> datetime | None:
+        for _ in range(_MOST_STEPS):
+            shut = [one for one in (p.opening(conditions) for p in self.policies) if not one.may_start]
+            if not shut:
+                return conditions.now
+            later = [one.next_open for one in shut if one.next_open is not None]
+            if len(later) < len(shut):
+                return None
+            conditions = replace(conditions, now=max(later))
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise PolicyError(f"max_wait_hours must be a number of at least 0, or None to wait without end, not {value!r}")
-    return value
-
-
-def _parse_zone(value: object) -> Zone:
-    if value is not None and not isinstance(value, str):
-        raise PolicyError(f"timezone must be a name such as 'Europe/Paris', or None, not {value!r}")
-    return Zone(value)

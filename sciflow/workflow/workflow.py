@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sciflow.errors import OutputError, SpaceError, WorkflowError
+from sciflow.errors import OutputError, PolicyError, SpaceError, WorkflowError
 from sciflow.figures.spec import Figure, parse_figure
-from sciflow.scheduling.policy import Immediate, Policy, parse_policy
+from sciflow.scheduling import Immediate, Policy, parse_policy
 from sciflow.space import Axis, Grid, Space
 from sciflow.workflow.binding import Definition, Step
 from sciflow.workflow.criteria import Criterion, parse_criteria
@@ -283,15 +283,23 @@ class ExperimentalWorkflow:
         parsed = {task: parse_resources(task, needs) for task, needs in requirements.items()}
         self._resources |= parsed
 
-    def set_scheduling_policy(self, name: str, options: Mapping[str, object] | None = None) -> None:
-        """Say when work may start: ``"immediate"``, or ``"off_peak"`` with its hours.
+    def set_scheduling_policy(self, policy: str | Policy, options: Mapping[str, object] | None = None) -> None:
+        """Say when and how work may be done.
 
         Parameters
         ----------
+        policy : str or Policy
+            ``"immediate"``, ``"off_peak"``, ``"priority"`` or ``"load_aware"``; or an object, such as
+            ``OffPeak("22:00-08:00") & Priority("low")``.
         options : mapping, optional
-            ``preferred_hours``, ``weekend_preferred``, ``max_wait_hours`` and ``timezone`` of ``"off_peak"``.
+            Of a policy that is named: the parameters of `OffPeak`, `Priority` or `LoadAware`.
         """
-        self._policy = parse_policy(name, options)
+        if not isinstance(policy, Policy):
+            self._policy = parse_policy(policy, options)
+            return
+        if options is not None:
+            raise PolicyError(f"options go with the name of a policy; {policy!r} has its own already")
+        self._policy = policy
 
     def add_visualization(self, name: str, options: Mapping[str, object]) -> None:
         """Ask for a figure of the results.

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sciflow.engine.gate import Gate
-from sciflow.scheduling.policy import parse_policy
+from sciflow.scheduling import parse_policy
 
 NIGHT = {"preferred_hours": "22:00-08:00", "timezone": "UTC"}
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -200,18 +201,13 @@ def test_a_store_that_cannot_be_written_ends_the_sweep_with_its_own_words():
         world.loop.run(ScriptedWorkers(lambda _: StoreWriteError("disk full")))
 
 
-class TwoNights:
+class TwoNights(Immediate):
     """Open for the first batches, closed, and open again."""
 
-    def __init__(self):
-        self.asked = 0
+    asked = itertools.count(1)
 
-    def opening(self, now):
-        self.asked += 1
-        return Opening(may_start=not 3 <= self.asked < 30)
-
-    def start_by(self, asked_at):
-        return None
+    def opening(self, conditions):
+        return Opening(may_start=not 3 <= next(self.asked) < 30)
 
 
 def test_at_the_closing_nothing_new_starts_and_the_loop_goes_on_when_called_again():

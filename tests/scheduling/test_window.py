@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow.errors import PolicyError
-from sciflow.scheduling.window import DailyHours, next_window, parse_hours, utc
+from sciflow.scheduling.opening import utc
+from sciflow.scheduling.window import DailyHours, WeekHours, next_window, parse_hours
 from sciflow.scheduling.zone import Zone
 
 PARIS = Zone("Europe/Paris")
@@ -20,7 +21,7 @@ def in_paris(*fields: int) -> datetime:
 
 
 def window_at(now, hours=NIGHT, zone=PARIS, *, weekend=False):
-    window = next_window(now, hours, zone, weekend=weekend)
+    window = next_window(now, WeekHours.daily(hours), zone, weekend=weekend)
     return window.start, window.end
 
 
@@ -163,7 +164,7 @@ def test_the_next_window_ends_after_now_and_opens_within_two_days(now, start, en
     if start == end:
         return
 
-    window = next_window(now, DailyHours(start, end), Zone(name), weekend=weekend)
+    window = next_window(now, WeekHours.daily(DailyHours(start, end)), Zone(name), weekend=weekend)
 
     assert window.start < window.end
     assert now < window.end
@@ -175,6 +176,6 @@ def test_a_minute_of_the_night_is_open_exactly_when_the_clock_says_so(now, name,
     wall = now.astimezone(ZoneInfo(name))
     says_open = wall.hour >= 22 or wall.hour < 8 or (weekend and wall.weekday() >= 5)
 
-    window = next_window(now, NIGHT, Zone(name), weekend=weekend)
+    window = next_window(now, WeekHours.daily(NIGHT), Zone(name), weekend=weekend)
 
     assert (window.start <= now) == says_open
