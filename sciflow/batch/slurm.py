@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from sciflow.batch.command import Answer, Commands
+from sciflow.batch.limits import least_limits, parse_duration
 from sciflow.batch.script import checked_id, checked_word, job_name
 from sciflow.batch.slurm_output import (
     ASSOCIATION_FIELDS,
@@ -16,9 +17,7 @@ from sciflow.batch.slurm_output import (
     SACCT_FIELDS,
     SQUEUE_FORMAT,
     end_of,
-    least_limits,
     parse_associations,
-    parse_duration,
     parse_partitions,
     parse_qos,
     parse_sacct,

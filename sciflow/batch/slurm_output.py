@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import strptime
 from typing import TYPE_CHECKING, Final
 
+from sciflow.batch.limits import least_limits, parse_count, parse_duration
 from sciflow.batch.system import JobEnd, JobState, Limits
 
 if TYPE_CHECKING:
@@ -218,32 +219,6 @@ def _fields(words: Iterable[str]) -> dict[str, str]:
     return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
-def parse_duration(text: str) -> int | None:
-    """Seconds of ``[days-]hours:minutes:seconds`` and its shorter forms; None for ``UNLIMITED`` and the like."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", text)
-    if match is None:
-        return None
-    fields = [int(field) for field in match[2].split(":")]
-    if match[1] is not None:
-        hours, minutes, seconds = (*fields, 0, 0)[:3]
-        return ((int(match[1]) * 24 + hours) * 60 + minutes) * 60 + seconds
-    if len(fields) == 1:
-        return fields[0] * 60
-    seconds = fields.pop()
-    minutes = fields.pop()
-    return (sum(fields) * 60 + minutes) * 60 + seconds
-
-
-def least_limits(limits: Iterable[Limits]) -> Limits:
-    """What holds when several limits hold."""
-    kept = list(limits)
-
-    def least(name: str) -> int | None:
-        return min((n for one in kept if (n := getattr(one, name)) is not None), default=None)
-
-    return Limits(least("walltime_s"), least("n_submitted"), least("n_running"), least("n_cores"))
-
-
 ASSOCIATION_FIELDS: Final = "DefaultAccount,Account,Partition,DefaultQOS,MaxJobs,MaxSubmit,MaxWall"
 QOS_FIELDS: Final = "Name,MaxJobsPU,MaxSubmitPU,MaxWall,MaxTRESPU"
 
@@ -261,7 +236,7 @@ def parse_associations(text: str, queue: str | None) -> tuple[Limits, str]:
             continue
         default, account, partition, its_qos, running, submitted, wall = cells
         if account == (default or account) and partition in {"", queue or ""}:
-            limits.append(Limits(parse_duration(wall), _count(submitted), _count(running)))
+            limits.append(Limits(parse_duration(wall), parse_count(submitted), parse_count(running)))
             qos = its_qos or qos
     return least_limits(limits), qos
 
@@ -274,9 +249,7 @@ def parse_qos(text: str) -> Limits:
         if len(cells) == 5:
             _, running, submitted, wall, tres = cells
             cores = _fields(tres.split(",")).get("cpu", "")
-            limits.append(Limits(parse_duration(wall), _count(submitted), _count(running), _count(cores)))
+            limits.append(
+                Limits(parse_duration(wall), parse_count(submitted), parse_count(running), parse_count(cores))
+            )
     return least_limits(limits)
-
-
-def _count(text: str) -> int | None:
-    return int(text) if text.isdigit() else None

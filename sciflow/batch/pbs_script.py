@@ -1,0 +1,108 @@
+"""A job as a script of PBS; source: qsub(1B), and what OpenPBS 23.06 was seen to do."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import TYPE_CHECKING
+
+from sciflow.batch.script import (
+    checked,
+    checked_id,
+    checked_line,
+    checked_options,
+    checked_word,
+    job_name,
+    local_time,
+    mebibytes,
+)
+from sciflow.errors import BatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from sciflow.batch.system import Job
+
+
+def pbs_script(job: Job, now: datetime, exits: Path | None = None) -> str:
+    """The script of a job that is submitted *now*; it leaves its exit status in the folder *exits*, if there is one.
+
+    Raises
+    ------
+    BatchError
+        When the job cannot end in time any more, or a value cannot be written.
+    """
+    walltime_s = _walltime_s(checked(job), now)
+    asked = "".join(f"#PBS {line}\n" for line in (*_options(job, walltime_s), *checked_options(job.options)))
+    return f"#!/bin/sh\n{asked}{_prologue(job, walltime_s, exits)}{job.body.rstrip()}\n"
+
+
+def _walltime_s(job: Job, now: datetime) -> int | None:
+    """PBS knows no deadline: what is left until then, as of now, is the longest walltime."""
+    if job.end_by is None:
+        return job.walltime_s
+    start = now if job.begin is None else max(now, job.begin)
+    left_s = math.floor((job.end_by - start).total_seconds())
+    asked_s = left_s if job.walltime_s is None else job.walltime_s
+    least_s = asked_s if job.least_walltime_s is None else job.least_walltime_s
+    if left_s < max(1, least_s):
+        raise BatchError(
+            f"job {job.name!r} cannot end by {job.end_by:%Y-%m-%d %H:%M:%S %Z}: {max(0, left_s)} s are left, and it "
+            f"asks for {least_s} s at least; submit it for a later window"
+        )
+    return min(asked_s, left_s)
+
+
+def _options(job: Job, walltime_s: int | None) -> Iterator[str]:
+    yield f"-N {job_name(job.name)}"
+    # the script opens its log itself: PBS delivers its own copy only at the end, and knows no id in its name
+    yield "-o /dev/null"
+    yield "-j oe"
+    # sciflow replaces lost jobs itself; one that PBS runs again would do its work twice
+    yield "-r n"
+    # its own is 077, and what colleagues may read in a sweep directory is decided there
+    yield "-W umask=022"
+    memory = "" if job.memory_bytes is None else f":mem={mebibytes(job.memory_bytes)}mb"
+    gpus = f":ngpus={job.gpus}" if job.gpus else ""
+    yield f"-l select=1:ncpus={job.cores}{memory}{gpus}"
+    if walltime_s is not None:
+        yield f"-l walltime={walltime_s}"
+    if job.begin is not None:
+        # in full: a time of day that is over means tomorrow, a date that is over means now
+        yield f"-a {local_time(job.begin, later=True):%Y%m%d%H%M.%S}"
+    if job.after is not None:
+        yield f"-W depend=afterany:{checked_id(job.after)}"
+    if job.queue is not None:
+        yield f"-q {checked_word('queue', job.queue)}"
+    if job.account is not None:
+        yield f"-A {checked_word('account', job.account)}"
+
+
+def _prologue(job: Job, walltime_s: int | None, exits: Path | None) -> str:
+    """The first commands; PBS reads no options below them."""
+    lines = ["SCIFLOW_JOB_ID=$PBS_JOBID", f"SCIFLOW_JOB_END={_end(walltime_s)}"]
+    if job.end_by is not None and walltime_s is not None:
+        end_by = math.floor(job.end_by.timestamp())
+        lines.append(f'[ "$SCIFLOW_JOB_END" -le {end_by} ] || SCIFLOW_JOB_END={end_by}')
+    lines += ["export SCIFLOW_JOB_ID SCIFLOW_JOB_END", f"exec >>{_with_id(job.log)} 2>&1"]
+    if exits is not None:
+        lines += [f"sciflow_exit={_with_id(exits / '%j')}", """trap 'echo "$?" >"$sciflow_exit"' EXIT"""]
+    # a job of PBS starts at home
+    lines.append('cd "$PBS_O_WORKDIR" || exit')
+    if job.warn_s is not None and walltime_s is not None:
+        # PBS warns nobody; MOM ends what is left of the session with the job
+        lines.append(f"(sleep {max(1, walltime_s - job.warn_s)}; kill -USR1 $$) </dev/null >/dev/null 2>&1 &")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _end(walltime_s: int | None) -> str:
+    return "" if walltime_s is None else f"$(($(date +%s) + {walltime_s}))"
+
+
+def _with_id(path: Path) -> str:
+    """A path as a word of the shell in which ``%j`` is the id of the job that runs."""
+    return '"$PBS_JOBID"'.join(
+        shlex.quote(part) if part else "" for part in checked_line("path", str(path)).split("%j")
+    )
