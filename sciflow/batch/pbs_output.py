@@ -212,17 +212,17 @@ def end_without_history(status: str | None, ends_at: float | None, now: float) -
 def _how(status: int, substate: str, comment: str) -> tuple[Ending, str]:
     said = comment.lower()
     _, signalled = _decoded(status)
+    failed = f"Exit_status {status}" + (f" ({_signal_name(signalled)})" if signalled else "")
     hows: list[tuple[bool, Ending, str]] = [
+        (status in _OWN_STATUSES, *_OWN_STATUSES.get(status, ("unknown", ""))),
         ("exceeded resource walltime" in said, "walltime", "its walltime was over"),
         ("preempt" in said, "preempted", "preempted"),
         (substate == "91" or "terminated by" in said, "cancelled", f"deleted, Exit_status {status}"),
         (status < 0, "unknown", f"Exit_status {status}"),
         (status == 0, "finished", "Exit_status 0"),
+        (True, "exit", failed),
     ]
-    failed = f"Exit_status {status}" + (f" ({_signal_name(signalled)})" if signalled else "")
-    hows.append((True, "exit", failed))
-    first = next((how, words) for holds, how, words in hows if holds)
-    return _OWN_STATUSES.get(status, first)
+    return next((how, words) for holds, how, words in hows if holds)
 
 
 def _decoded(status: int) -> tuple[int | None, int | None]:
