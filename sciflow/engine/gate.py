@@ -34,6 +34,8 @@ class Gate:
     sleep : waits for so many seconds
     load : how much of this machine others keep busy; asked only if the policy wants to know
     n_pending : how many jobs of others wait in the queue, likewise; None is not known
+    asked_at : when the sweep was asked for; by default now
+    begun_at : when its first variant was sent; None if it was not yet
     """
 
     policy: Policy
@@ -41,12 +43,12 @@ class Gate:
     sleep: Callable[[float], None] = time.sleep
     load: Callable[[], float | None] = field(default_factory=OthersLoad)
     n_pending: Callable[[], int | None] = lambda: None
-    asked_at: datetime = field(init=False)
-    _begun_at: datetime | None = field(init=False, default=None)
+    asked_at: datetime | None = None
+    begun_at: datetime | None = None
     _working: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self.asked_at = self.now()
+        self.asked_at = self.asked_at or self.now()
 
     def opening(self) -> Opening:
         """Whether work may start now, how much of it, and until when."""
@@ -61,7 +63,7 @@ class Gate:
     def begin(self) -> None:
         """Work is on its way, the first variant perhaps."""
         self._working = True
-        self._begun_at = self._begun_at or self.now()
+        self.begun_at = self.begun_at or self.now()
 
     def explain(self) -> str:
         """One sentence: what is being waited for."""
@@ -106,7 +108,7 @@ class Gate:
         conditions = Conditions(
             self.now(),
             asked_at=self.asked_at,
-            begun_at=self._begun_at,
+            begun_at=self.begun_at,
             working=self._working,
             load=self.load() if "load" in senses else None,
             n_pending=self.n_pending() if "n_pending" in senses else None,

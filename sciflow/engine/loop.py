@@ -12,7 +12,7 @@ import numpy as np
 
 from sciflow.errors import SweepError
 from sciflow.planning.backlog import Backlog, Parcel
-from sciflow.planning.batch import STOP_EARLY_S, Batch
+from sciflow.planning.batch import Batch
 from sciflow.planning.batching import batch_size
 from sciflow.planning.rows import RowSet
 from sciflow.quantities import render_seconds
@@ -164,6 +164,7 @@ class Loop:
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
+    _max_cores: int | None = field(init=False, default=None)
     _number: int = field(init=False, default=0)
     _n_barren: int = field(init=False, default=0)
     """Workers that died since something was settled."""
@@ -200,9 +201,10 @@ class Loop:
     def _feed(self) -> bool:
         """Send what the policy and the limit allow; False when the window is closed."""
         opening = self.gate.opening()
-        stop_at = None if opening.until is None else opening.until.timestamp()
-        if not opening.may_start or (stop_at is not None and time.time() > stop_at - STOP_EARLY_S):
+        if not opening.may_start:
             return False
+        stop_at = None if opening.stop_by is None else opening.stop_by.timestamp()
+        self._max_cores = opening.max_cores
         self.gate.begin()
         while self._backlog:
             parcel = self._backlog.take(self._size, self._has_room)
@@ -215,7 +217,15 @@ class Loop:
 
     def _has_room(self, resource_class: str) -> bool:
         """Whether workers of this class can take another batch: one more than they have slots keeps them busy."""
-        return self._n_sent[resource_class] < 2 * self._workers.slots_of(resource_class)
+        return self._n_sent[resource_class] < 2 * self._workers.slots_of(resource_class) and self._fits(resource_class)
+
+    def _fits(self, resource_class: str) -> bool:
+        """Whether another batch keeps to the cores that the policy allows; one may run, however many it asks for."""
+        if self._max_cores is None or not self._in_flight:
+            return True
+        asked = {one.name: one.resources.cores for one in self.sharing.classes.all}
+        busy = sum(asked.get(name, 1) * n for name, n in self._n_sent.items())
+        return busy + asked.get(resource_class, 1) <= self._max_cores
 
     def _demand(self) -> dict[str, int]:
         """How many runs wait or are under way, by resource class: at most, for some may be shared."""
