@@ -8,7 +8,8 @@
 ``variant.failed``        the first failure of its kind: ``variant``, ``task``, ``cause``, ``fingerprint``, ``message``
 ``shared.computed``       runs that several variants have in common were made: ``task``, ``evaluations``, ``busy_s``
 ``worker.lost``           a worker process died with a batch of ``variants``; ``suspect`` is the one that it ran
-``window.closed``         the policy lets no work start: the ``explanation`` says until when
+``window.closed``         the policy lets no work start: an ``explanation``, and a ``reason`` that stays true until
+                          ``next_open`` (Unix seconds; left out when the clock alone does not decide)
 ``window.opened``         it does again
 ========================  ============================================================================================
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from sciflow.analysis.status import KEPT_EVENTS, DriverStatus, Status, TimeLeft, WorkerStatus
 from sciflow.analysis.tally import Tally
+from sciflow.analysis.words import render_wait
 from sciflow.planning.rate import recent_rate
 from sciflow.running.live import read_notes
 from sciflow.store.directory import SweepDirectory
@@ -94,7 +95,7 @@ class Follower:
         n_missing = max(0, counts["n_variants"] - counts["n_done"] - counts["n_failed"] - counts["n_stale"])
         failures, n_reasons = ([], 0) if tally is None else tally.failures(_MOST_REASONS)
         notes = self._notes(session) if driver is not None and driver.life in {"alive", "silent"} else []
-        waiting = said.waiting if said is not None and alive else ""
+        waiting = render_wait(said.wait, now) if said is not None and alive else ""
         n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
         rate = None if said is None or not alive or waiting else said.recent_rate(now)
         left = None if rate is None or n_left is None else TimeLeft(*rate.left_s(n_left))
@@ -209,7 +210,7 @@ class _Said:
         self.todo: int | None = None
         self.slots: int | None = None
         self.started: float | None = None
-        self.waiting = ""
+        self.wait: Mapping[str, Any] | None = None  # what was said of the wait that goes on
         self.busy_s = 0.0
         self._n_settled = 0
         self._kinds: set[str] = set()
@@ -246,10 +247,11 @@ class _Said:
             case "batch.committed" | "shared.computed" | "worker.lost":
                 self._count(event)
             case "window.closed":
-                self.waiting = str(facts.get("explanation") or "the window is closed")
-                self._pauses.append((event.time, math.inf))
+                if self.wait is None:  # else it goes on for another reason
+                    self._pauses.append((event.time, math.inf))
+                self.wait = facts
             case "window.opened":
-                self.waiting = ""
+                self.wait = None
                 if self._pauses:
                     self._pauses[-1] = (self._pauses[-1][0], event.time)
             case _:  # told to people, or of a later release

@@ -22,7 +22,7 @@ _MOST_MESSAGE = 160  # characters of a message in a line
 
 def status_text(status: Status) -> str:
     """The status in a few lines."""
-    lines = [f"{status.workflow} ({status.path})", counts(status), speed(status), who(status), status.waiting]
+    lines = [f"{status.workflow} ({status.path})", counts(status), speed(status), who(status), waiting(status)]
     shown = status.failures[:_MOST_FAILURES]
     for group in shown:
         task = f" in {group.task}" if group.task else ""
@@ -34,7 +34,7 @@ def status_text(status: Status) -> str:
 
 def status_line(status: Status) -> str:
     """The status in one line, for log files."""
-    words = [counts(status), speed(status), status.waiting or ("" if status.is_driven else status.state)]
+    words = [counts(status), speed(status), waiting(status) or ("" if status.is_driven else status.state)]
     return f"{status.workflow}: " + "; ".join(word for word in words if word)
 
 
@@ -66,6 +66,26 @@ def counts(status: Status) -> str:
     if status.n_stale:
         words.insert(1, f"{status.n_stale:,} stale")
     return f"{status.n_variants:,} variants: {', '.join(words)}"
+
+
+def waiting(status: Status) -> str:
+    """What the driver waits for, and how far the sweep is, in words; empty when it does not wait."""
+    if not status.waiting:
+        return ""
+    return f"waiting: {status.waiting}; {status.n_done:,} of {status.n_variants:,} done"
+
+
+def render_wait(facts: Mapping[str, Any] | None, now: float) -> str:
+    """What is waited for, with the time left as of *now*, from what the driver said when it began to wait."""
+    if facts is None:
+        return ""
+    text = str(facts.get("reason") or facts.get("explanation") or "the window is closed")
+    next_open = facts.get("next_open")
+    if not isinstance(next_open, int | float) or "reason" not in facts:
+        return text
+    # rounded up, so that it never says "in 0 s" before the time
+    left_s = math.ceil(next_open - now)
+    return f"{text} ({f'in {render_seconds(left_s)}' if left_s > 0 else 'any moment now'})"
 
 
 def speed(status: Status) -> str:

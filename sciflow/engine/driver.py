@@ -205,12 +205,11 @@ class Driver:
     def _wait_for_window(self, name: str, journal: Journal) -> None:
         if self._gate.opening().may_start:
             return
-        journal.tell("window.closed", explanation=self._gate.explain())
         self._display.say(
             f'{name}: {self._gate.explain()}; to run now: Engine(policy="immediate"), '
             "sciflow run --now, or the environment variable SCIFLOW_POLICY=immediate"
         )
-        self._gate.wait(self.tick, self.stopping)
+        self._gate.wait(self.tick, self.stopping, lambda facts: journal.tell("window.closed", **facts))
         journal.tell("window.opened")
 
     def tick(self) -> None:
