@@ -210,11 +210,12 @@ def end_without_history(status: str | None, ends_at: float | None, now: float) -
 
 
 def _how(status: int, substate: str, comment: str) -> tuple[Ending, str]:
+    if status in _OWN_STATUSES:
+        return _OWN_STATUSES[status]
     said = comment.lower()
     _, signalled = _decoded(status)
     failed = f"Exit_status {status}" + (f" ({_signal_name(signalled)})" if signalled else "")
     hows: list[tuple[bool, Ending, str]] = [
-        (status in _OWN_STATUSES, *_OWN_STATUSES.get(status, ("unknown", ""))),
         ("exceeded resource walltime" in said, "walltime", "its walltime was over"),
         ("preempt" in said, "preempted", "preempted"),
         (substate == "91" or "terminated by" in said, "cancelled", f"deleted, Exit_status {status}"),
