@@ -94,6 +94,22 @@ class SweepBusyError(StoreError, RuntimeError):
         )
 
 
+class SubmittedError(SweepBusyError):
+    """A detached controller has the sweep in hand, or waits for its turn."""
+
+    def __init__(self, directory: str, host: str, since: str, what: str) -> None:
+        super().__init__(directory, host, 0, since)
+        self.args = directory, host, since, what
+        self.what = what
+
+    def __str__(self) -> str:
+        host = f" from host {self.host}" if self.host else ""
+        return (
+            f"{self.directory} was submitted{host} at {self.since}, and {self.what} has it in hand; wait for it "
+            f"(sciflow wait {self.directory}), or stop it (sciflow cancel {self.directory}) and submit again"
+        )
+
+
 class LeaseLostError(StoreError, RuntimeError):
     """Another driver took the sweep over while this one was away; this one stops."""
 

@@ -8,11 +8,11 @@ import socket
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sciflow.analysis.status import KEPT_EVENTS, DriverStatus, Status, TimeLeft, WorkerStatus
+from sciflow.analysis.status import KEPT_EVENTS, ControllerStatus, DriverStatus, Status, TimeLeft, WorkerStatus
 from sciflow.analysis.tally import Tally
 from sciflow.analysis.words import render_wait
 from sciflow.planning.rate import recent_rate
@@ -21,6 +21,7 @@ from sciflow.store.directory import SweepDirectory
 from sciflow.store.eventlog import EventLog
 from sciflow.store.process import is_running
 from sciflow.store.sessions import SessionWatch, cancel_requested
+from sciflow.store.submissions import newest_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sciflow.space import Variant
     from sciflow.store.sessions import SessionFacts
     from sciflow.store.snapshot import Snapshot
+    from sciflow.store.submissions import Submission
 
 _MOST_REASONS = 20
 _MOST_WORKERS = 200
@@ -119,6 +121,7 @@ class Follower:
             failures=tuple(failures),
             events=() if said is None else tuple(said.newest),
             problems=() if self._snapshot is None else self._snapshot.problems,
+            controller=self._controller(session),
         )
 
     # ------------------------------------------------------------------------------------------------------- records
@@ -145,6 +148,35 @@ class Follower:
             life=session.life,
             ended=_unix(facts.get("ended")),
             cancel_requested=cancel_requested(self.directory, session.number),
+        )
+
+    def _controller(self, session: SessionFacts | None) -> ControllerStatus | None:
+        submission = newest_submission(self.directory)
+        if submission is None:
+            return None
+        its = session if session is not None and session.facts.get("controller") == submission.number else None
+        others = session if its is None else None
+        end = submission.end
+        since = float(submission.facts.get("since", 0.0))
+        if end is not None and others is not None and (_unix(others.facts.get("since")) or 0.0) > since:
+            return None  # of the past: somebody else has driven the sweep since
+        process = submission.process
+        state = _state_of(submission, is_ended=end is not None, is_at_work=its is not None and its.life == "alive")
+        message = str((end or {}).get("message", ""))
+        return ControllerStatus(
+            number=submission.number,
+            kind=submission.kind,
+            state=state,
+            host=str(submission.facts.get("host", "")),
+            pid=0 if process is None else process.pid,
+            since=since,
+            log=str(submission.log),
+            system=str(submission.facts.get("system", "")),
+            job=submission.newest_job,
+            generation=len(submission.generations),
+            how=str((end or {}).get("how", "")),
+            message="; ".join(submission.last_words()) if state == "died" and not message else message,
+            cancel_requested=submission.cancel_requested,
         )
 
     def _notes(self, session: SessionFacts | None) -> list[Note]:
@@ -280,6 +312,19 @@ class _Said:
             return 0.0
         closed = sum(min(stop, now) - start for start, stop in self._pauses if start < now)
         return max(0.0, now - self.started - closed)
+
+
+def _state_of(
+    submission: Submission, *, is_ended: bool, is_at_work: bool
+) -> Literal["starting", "queued", "working", "ended", "died"]:
+    """What a controller does, as far as files tell; what waits in a queue is known there alone."""
+    if is_ended:
+        return "ended"
+    if submission.kind == "job":
+        return "working" if is_at_work else "queued"
+    if submission.process_is_gone:
+        return "died"
+    return "starting" if submission.process is None else "working"
 
 
 def _utilisation(

@@ -37,6 +37,52 @@ class DriverStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ControllerStatus:
+    """The detached controller that the sweep was submitted to.
+
+    Attributes
+    ----------
+    number
+        Of the submission.
+    kind
+        ``process``: a daemon on a machine; ``job``: a chain of batch jobs.
+    state
+        ``starting``; ``queued``: its next job waits in the batch system, or is about to start; ``working``; ``ended``;
+        ``died``: it left without a word.
+    host, pid
+        Where a daemon runs, or the sweep was submitted.
+    system, job, generation
+        The batch system, the newest job that is known there, and how many have had the sweep in hand.
+    how, message
+        How it ended (``finished``, ``cancelled``, ``stopped``, ``failed``, ``given_up``), and its last words; of one
+        that is queued, what the batch system says.
+    log
+        What it said.
+    cancel_requested
+        Whether somebody asked it to stop.
+    """
+
+    number: int
+    kind: str
+    state: Literal["starting", "queued", "working", "ended", "died"]
+    host: str
+    pid: int
+    since: float
+    log: str
+    system: str = ""
+    job: str = ""
+    generation: int = 0
+    how: str = ""
+    message: str = ""
+    cancel_requested: bool = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it works on the sweep, or will."""
+        return self.state in {"starting", "queued", "working"}
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStatus:
     """A worker process, and what it does; a hint, as fresh as the file system shows it.
 
@@ -103,6 +149,8 @@ class Status:
         The newest things that happened, oldest first, without what is only counted.
     problems
         One text per damaged place in the sweep directory.
+    controller
+        The detached controller, if the sweep was submitted to one and nobody else drove it since.
     """
 
     workflow: str
@@ -127,11 +175,13 @@ class Status:
     failures: tuple[FailureGroup, ...]
     events: tuple[Event, ...]
     problems: tuple[str, ...]
+    controller: ControllerStatus | None = None
 
     @property
     def is_driven(self) -> bool:
-        """Whether a driver works on the sweep, or is silent and may."""
-        return self.driver is not None and self.driver.life in {"alive", "silent"}
+        """Whether a driver works on the sweep, or is silent and may, or a controller is on its way to it."""
+        driven = self.driver is not None and self.driver.life in {"alive", "silent"}
+        return driven or (self.controller is not None and self.controller.is_pending)
 
     @property
     def is_complete(self) -> bool:
@@ -139,15 +189,23 @@ class Status:
         return self.n_variants > 0 and self.n_missing == 0
 
     @property
-    def state(self) -> Literal["complete", "running", "waiting", "silent", "stopped", "died", "new"]:
-        """The sweep in one word."""
-        if self.driver is None:
-            return "complete" if self.is_complete else "new"
-        if self.driver.life == "alive":
+    def state(  # noqa: PLR0911  one return for each word
+        self,
+    ) -> Literal["complete", "running", "waiting", "submitted", "silent", "stopped", "died", "new"]:
+        """The sweep in one word; ``submitted``: a controller has it in hand, but does not drive it at the moment."""
+        if self.driver is not None and self.driver.life == "alive":
             return "waiting" if self.waiting else "running"
+        if self.controller is not None and self.controller.is_pending:
+            return "submitted"
         if self.is_complete:
             return "complete"
-        return "stopped" if self.driver.life == "ended" else self.driver.life
+        if self.controller is not None and self.controller.state == "died":
+            return "died"
+        if self.driver is None:
+            return "new"
+        if self.driver.life == "died":
+            return "died"
+        return "silent" if self.driver.life == "silent" else "stopped"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""

@@ -23,6 +23,7 @@ _MOST_MESSAGE = 160  # characters of a message in a line
 def status_text(status: Status) -> str:
     """The status in a few lines."""
     lines = [f"{status.workflow} ({status.path})", counts(status), speed(status), who(status), waiting(status)]
+    lines.append(controller(status))
     shown = status.failures[:_MOST_FAILURES]
     for group in shown:
         task = f" in {group.task}" if group.task else ""
@@ -43,7 +44,13 @@ def status_html(status: Status) -> str:
     shares = [("#2e8b57", status.n_done), ("#b8a13a", status.n_stale), ("#c0392b", status.n_failed)]
     total = max(status.n_variants, 1)
     bar = "".join(f"<div style='background:{colour};width:{100 * n / total:.3f}%'></div>" for colour, n in shares if n)
-    rows = {"variants": counts(status), "speed": speed(status), "driver": who(status), "waiting": status.waiting}
+    rows = {
+        "variants": counts(status),
+        "speed": speed(status),
+        "driver": who(status),
+        "controller": controller(status),
+        "waiting": status.waiting,
+    }
     rows |= {
         f"{group.count:,} failed": f"{group.task}: {one_line(group)}" for group in status.failures[:_MOST_FAILURES]
     }
@@ -113,10 +120,47 @@ def who(status: Status) -> str:
             return f"a driver works on it: {name}{asked}"
         case "ended":
             return f"nobody works on it; the last driver ended well ({name})"
+        case "died" if status.is_driven:
+            return f"nobody works on it at the moment; the last driver died ({name})"
         case "died":
             return f"nobody works on it; the last driver died ({name}); run the script again to go on"
         case "silent":
             return f"the driver shows no sign of life ({name}); if it is gone, run the script again to go on"
+
+
+def controller(status: Status) -> str:
+    """Where its controller is and what became of it, in words; empty when the sweep was not submitted to one."""
+    one = status.controller
+    if one is None:
+        return ""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.since))
+    place = f"{one.system} job {one.job or '(unknown)'}" if one.kind == "job" else f"host {one.host}, pid {one.pid}"
+    asked = "; it was asked to stop" if one.cancel_requested else ""
+    said = f": {one.message}" if one.message else ""
+    nth = f", the {_ordinal(one.generation)} of its jobs" if one.generation > 1 else ""
+    log = f"; log: {one.log}"
+    match one.state:
+        case "working":
+            what = f"is {place}{nth}{asked}{log}"
+        case "starting":
+            what = f"is starting{asked}{log}"
+        case "queued":
+            what = f"waits for its turn ({place}{nth}){said}{asked}{log}"
+        case "ended" if one.how in {"finished", "cancelled"}:
+            what = "finished" if one.how == "finished" else "was cancelled"
+        case "ended":
+            what = f"{_ENDS.get(one.how, one.how)}{said}{log}"
+        case "died":
+            what = f"died ({place}){said}{log}; submit it again to go on"
+    return f"submitted {when}; its controller {what}"
+
+
+_ENDS = {"given_up": "gave up", "stopped": "was stopped", "superseded": "died"}
+
+
+def _ordinal(n: int) -> str:
+    suffix = "th" if n % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{suffix}"
 
 
 def one_line(group: FailureGroup) -> str:

@@ -53,10 +53,10 @@ def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
     The time left is that of the rate in the middle of ten slices of recent time (the last minute, or 100 variants);
     its interval is that of the second fastest and the second slowest slice.
     """
-    from sciflow.analysis.follow import read_status  # noqa: PLC0415  brings NumPy
+    from sciflow.engine.watch import Watch  # noqa: PLC0415  brings NumPy
 
     path = find_sweep(sweep, directory)
-    seen = read_status(path)
+    seen = Watch(path).look()
     apart = _separators(path, seen)
     if as_json:
         data = seen.to_dict()
@@ -191,9 +191,9 @@ def _each(path: Path, every: float, show: Callable[[Status], None]) -> Status:
 
 def _looks(path: Path, every: float) -> Iterator[Status]:
     """Look at the sweep now and then until nobody drives it."""
-    from sciflow.analysis.follow import Follower  # noqa: PLC0415  brings NumPy
+    from sciflow.engine.watch import Watch  # noqa: PLC0415  brings NumPy
 
-    follower = Follower(path)
+    follower = Watch(path)
     shown_at = -float("inf")
     while True:
         begun = time.monotonic()

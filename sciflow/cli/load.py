@@ -96,6 +96,13 @@ def load_workflow(source: Source, only_for: str | None = None) -> Loaded:
     WorkflowError
         It has no workflow, or several and no name was given, or none of that name.
     """
+    with loaded_workflow(source, only_for) as loaded:
+        return loaded
+
+
+@contextlib.contextmanager
+def loaded_workflow(source: Source, only_for: str | None = None) -> Generator[Loaded]:
+    """As `load_workflow`; while the block runs, modules are found where the script finds them."""
     reached: list[Loaded] = []
 
     def stop(engine: Engine, workflow: ExperimentalWorkflow) -> None:
@@ -110,9 +117,10 @@ def load_workflow(source: Source, only_for: str | None = None) -> Loaded:
             pass
         finally:
             intercept.reset(token)
-    if only_for is not None:
-        return _called(source, module, only_for, reached[0] if reached else None)
-    return _choose(source, module, reached[0] if reached else None)
+        if only_for is not None:
+            yield _called(source, module, only_for, reached[0] if reached else None)
+        else:
+            yield _choose(source, module, reached[0] if reached else None)
 
 
 def run_script(source: Source, only_for: str | None = None) -> tuple[list[Loaded], Loaded | None]:

@@ -10,6 +10,7 @@ from sciflow.cli.follow import attach, cancel, status, wait, watch
 from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
 from sciflow.cli.run import plan, retry, run, validate
+from sciflow.cli.submit import submit
 from sciflow.errors import SciflowError
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     """Run parameter sweeps, and read their results."""
 
 
-for command in (run, plan, validate, retry, status, watch, attach, wait, cancel, results, best, plot):
+for command in (run, plan, submit, validate, retry, status, watch, attach, wait, cancel, results, best, plot):
     main.add_command(command)
 
 if __name__ == "__main__":

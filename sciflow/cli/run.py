@@ -102,8 +102,8 @@ def run(
     FILE is a Python script, run as `python FILE` would run it, with the options here in place of its own; if it
     only defines a workflow, that one is run. FILE:NAME runs one workflow of several.
     """
-    options = _chosen(
-        **_engine_options(cluster, workers, now=now, quiet=quiet, directory=directory, on_stale=on_stale),
+    options = chosen_options(
+        **engine_options(cluster, workers, now=now, quiet=quiet, directory=directory, on_stale=on_stale),
         only=only,
         retry_failed=retry_failed or None,
         force=force or None,
@@ -151,8 +151,8 @@ def retry(
     script is still where it was.
     """
     source, found_in, workflow = script_of(sweep_or_file, directory)
-    options = _chosen(
-        **_engine_options(cluster, workers, now=now, quiet=quiet, directory=found_in or directory, on_stale=on_stale),
+    options = chosen_options(
+        **engine_options(cluster, workers, now=now, quiet=quiet, directory=found_in or directory, on_stale=on_stale),
         only=only,
         retry_failed=True,
         causes=causes or None,
@@ -195,12 +195,12 @@ def plan(
     Nothing is run but the pilot, if one is asked for; when times are known, what the rest takes is forecast. A
     script is executed up to its first sweep.
     """
-    chosen = _chosen(directory=directory, on_stale=on_stale)
-    with laid_over(chosen), _whole_traceback(wanted=verbose):
+    chosen = chosen_options(directory=directory, on_stale=on_stale)
+    with laid_over(chosen), whole_traceback(wanted=verbose):
         loaded = load_workflow(Source.parse(file))
         if pilot is not None:
             engine = loaded.engine or _new_engine()
-            with laid_over({**chosen, **_chosen(only=only, retry_failed=retry_failed or None, pilot=pilot)}):
+            with laid_over({**chosen, **chosen_options(only=only, retry_failed=retry_failed or None, pilot=pilot)}):
                 engine.execute_parameter_sweep(loaded.workflow)
         planned = _plan(loaded, only=only, retry_failed=retry_failed, force=force)
     if as_json:
@@ -220,7 +220,7 @@ def validate(file: str, *, as_json: bool, verbose: bool) -> None:
 
     Shows where each argument of each task comes from. A script is executed up to its first sweep.
     """
-    with _whole_traceback(wanted=verbose):
+    with whole_traceback(wanted=verbose):
         definition = load_workflow(Source.parse(file)).workflow.validate()
     if as_json:
         print_json(definition.to_dict())
@@ -253,7 +253,7 @@ def _steps(definition: Definition) -> Iterator[str]:
 
 def _run(source: Source, options: dict[str, Any], *, dry_run: bool, verbose: bool, only_for: str | None = None) -> None:
     """Run a script with these options; for *only_for*, what they ask to run again is asked of that workflow alone."""
-    with laid_over(options), _whole_traceback(wanted=verbose):
+    with laid_over(options), whole_traceback(wanted=verbose):
         if dry_run:
             click.echo(str(_plan(load_workflow(source, only_for))))
             return
@@ -267,9 +267,10 @@ def _run(source: Source, options: dict[str, Any], *, dry_run: bool, verbose: boo
         raise click.exceptions.Exit(FAILED_VARIANTS)
 
 
-def _engine_options(
+def engine_options(
     cluster: str | None, workers: int | None, *, now: bool, quiet: bool, directory: str | None, on_stale: str | None
 ) -> dict[str, Any]:
+    """Turn options of a command into what `laid_over` takes."""
     if workers is not None and cluster == "inline":
         raise click.UsageError("--workers is for --cluster local; inline runs in this process alone")
     return {
@@ -282,7 +283,8 @@ def _engine_options(
     }
 
 
-def _chosen(**options: Any) -> dict[str, Any]:
+def chosen_options(**options: Any) -> dict[str, Any]:
+    """Those that were given."""
     return {name: value for name, value in options.items() if value is not None}
 
 
@@ -298,7 +300,8 @@ def _plan(loaded: Loaded, **request: Any) -> Plan:
 
 
 @contextlib.contextmanager
-def _whole_traceback(*, wanted: bool) -> Generator[None]:
+def whole_traceback(*, wanted: bool) -> Generator[None]:
+    """Show all of what a script raises in the block, if that is wanted."""
     try:
         yield
     except ScriptError as error:

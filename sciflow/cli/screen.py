@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sciflow.analysis.words import (
+    controller,
     describe_event,
     describe_worker,
     one_line,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "running": ("● running", "bold green"),
     "waiting": ("◌ waiting", "bold yellow"),
+    "submitted": ("◌ submitted", "bold yellow"),
     "complete": ("✔ complete", "bold green"),
     "stopped": ("■ stopped", "bold yellow"),
     "silent": ("? silent", "bold red"),
@@ -164,6 +166,10 @@ class Screen:
             n = f"{status.n_workers:,}" if status.n_workers else ""
             yield "workers", self._text(", ".join(word for word in (n, busy) if word))
         yield "driver", self._driver(status.driver, status.time)
+        said = controller(status)
+        if status.controller is not None and said:
+            is_bad = status.controller.state == "died" or status.controller.how in {"failed", "given_up"}
+            yield "controller", self._text(said, "red" if is_bad else "default")
 
     def _driver(self, driver: DriverStatus | None, now: float) -> Text:
         if driver is None:

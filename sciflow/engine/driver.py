@@ -100,8 +100,6 @@ class Driver:
             ) as session,
         ):
             self._session = session
-            if charge is not None:
-                charge.taken(session.number)
             sweep, plan = look()
             self._compactor = Compactor(self._directory, session.number, sweep.snapshot)
             facts: dict[str, Any] = {
@@ -110,6 +108,8 @@ class Driver:
                 "generation": sweep.generation,
                 "environment": self._directory.add_environment(environment),
             }
+            if charge is not None:
+                charge.taken(session.number)
             ended: dict[str, Any] = {}
             ending = "finished"
             if plan.n_todo:

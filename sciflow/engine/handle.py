@@ -6,15 +6,19 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from sciflow.analysis.follow import Follower
 from sciflow.analysis.words import status_html
+from sciflow.engine.watch import Watch
+from sciflow.errors import BatchError
 from sciflow.store.sessions import request_cancel
+from sciflow.store.submissions import newest_submission
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sciflow.analysis.results import Results
-    from sciflow.analysis.status import Status
+    from sciflow.analysis.status import ControllerStatus, Status
+    from sciflow.batch.system import JobState
+    from sciflow.store.submissions import Submission
 
 LOOK_S = 1.0
 """Seconds between two looks while waiting; more when a look itself takes long."""
@@ -34,10 +38,11 @@ def attach(directory: str | os.PathLike[str]) -> SweepHandle:
 
 
 class SweepHandle:
-    """Looks at a sweep, waits for its end, and asks its driver to stop; get one with `sciflow.attach`.
+    """Looks at a sweep, waits for its end, and asks its driver to stop.
 
-    It reads the sweep directory and nothing else, so it works from any notebook that sees the directory, and takes
-    nothing away from the driver.
+    Get one with `sciflow.attach` or ``Engine.submit``. It reads the sweep directory, so it works from any notebook that
+    sees that, and takes nothing away from the driver. While the controller of a sweep waits in the queue of a batch
+    system, that is asked now and then.
 
     Examples
     --------
@@ -49,12 +54,12 @@ class SweepHandle:
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        self._follower = Follower(os.fspath(directory))
+        self._watch = Watch(os.fspath(directory))
 
     @property
     def directory(self) -> Path:
         """The sweep directory."""
-        return self._follower.directory.path
+        return self._watch.directory.path
 
     @property
     def results(self) -> Results:
@@ -65,7 +70,7 @@ class SweepHandle:
 
     def status(self) -> Status:
         """How the sweep is now."""
-        return self._follower.look()
+        return self._watch.look()
 
     def wait(self, timeout: float | None = None) -> Status:
         """Wait until nobody works on the sweep any more, and return its last status.
@@ -109,10 +114,12 @@ class SweepHandle:
         status = self.status()
         driver = status.driver
         kept = f"{status.n_done:,} finished variants are kept"
+        if status.controller is not None and status.controller.is_pending:
+            return f"{self._cancel_controller(status.controller, status)}; {kept}"
         if driver is None or not status.is_driven:
             return f"nobody works on {status.path}: there is nothing to cancel; {kept}"
         name = f"the driver (host {driver.host}, pid {driver.pid})"
-        if not request_cancel(self._follower.directory, driver.session):
+        if not request_cancel(self._watch.directory, driver.session):
             return f"{name} was asked to stop before; {kept}"
         if driver.life == "silent":
             return f"{name} shows no sign of life; it stops when it wakes up; {kept}"
@@ -120,6 +127,40 @@ class SweepHandle:
             return f"{name} was asked to stop while it waits; {kept}"
         running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
         return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
+
+    def _cancel_controller(self, controller: ControllerStatus, status: Status) -> str:
+        """Stop a controller wherever it is on its way."""
+        submission = newest_submission(self._watch.directory)
+        assert submission is not None
+        submission.request_cancel()
+        # a driver that takes the sweep from now on sees the request itself
+        at_work = controller.state == "working" and status.driver is not None and status.driver.life == "alive"
+        if at_work and status.driver is not None:
+            request_cancel(self._watch.directory, status.driver.session)
+        if controller.kind == "job":
+            return self._cancel_jobs(submission, at_work=at_work)
+        if at_work:
+            return f"the controller (host {controller.host}, pid {controller.pid}) was asked to stop"
+        submission.tell_end("cancelled")
+        return "the controller was asked to stop as it starts or ends"
+
+    def _cancel_jobs(self, submission: Submission, *, at_work: bool) -> str:
+        """Take the jobs of a controller out of the queue; one that drives the sweep ends in good order."""
+        from sciflow.engine.submit import find_system  # noqa: PLC0415  brings what sends workflows
+
+        try:
+            system = find_system(str(submission.facts["system"]))
+            jobs = system.jobs(str(submission.facts["prefix"]))
+            ours = [one.job_id for one in jobs.values() if not at_work or _waits_for_its_turn(one)]
+            if ours:
+                system.cancel(ours)
+        except BatchError as error:
+            return f"the controller was asked to stop, and does so when it starts; its jobs stay in the queue: {error}"
+        if at_work:
+            return "the controller was asked to stop: it takes no new work, running variants finish first"
+        submission.tell_end("cancelled")
+        gone = f"{system.name} job {', '.join(ours)} taken out of the queue" if ours else "no job was in the queue"
+        return f"cancelled: {gone}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SweepHandle, (self.directory,)
@@ -130,3 +171,7 @@ class SweepHandle:
 
     def _repr_html_(self) -> str:
         return status_html(self.status())
+
+
+def _waits_for_its_turn(job: JobState) -> bool:
+    return job.phase == "waiting" and "-controller-" in job.name

@@ -52,11 +52,18 @@ def preflight(definition: Definition, work: Work, sources: Sources, *, elsewhere
     shipment = Shipment(work, sources)
     contents = shipment.contents
     if elsewhere:
-        _load_in_fresh_process(contents)
+        load_in_fresh_process(contents)
     return shipment
 
 
-def _load_in_fresh_process(contents: bytes) -> None:
+def load_in_fresh_process(contents: bytes) -> None:
+    """Try in another process whether what was packed can be loaded.
+
+    Raises
+    ------
+    WorkflowError
+        It cannot.
+    """
     try:
         done = subprocess.run(  # noqa: S603  our own module
             interpreter.command(__name__),

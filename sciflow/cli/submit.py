@@ -1,0 +1,120 @@
+"""The command that hands a sweep to a detached controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sciflow.cli.load import Source, laid_over, loaded_workflow
+from sciflow.cli.options import directory_option, examples, file_argument, json_option, verbose_option
+from sciflow.cli.run import CLUSTERS, ON_STALE, chosen_options, engine_options, whole_traceback
+from sciflow.cli.show import print_json
+
+if TYPE_CHECKING:
+    from sciflow.engine.handle import SweepHandle
+
+CONTROLLERS = ("process", "slurm", "pbs")
+
+
+@click.command(
+    epilog=examples(
+        "sciflow submit study.py",
+        "sciflow submit study.py --controller slurm --cores 16 --walltime 12h --queue long",
+        "sciflow submit study.py && sciflow wait study && sciflow best study loss",
+        after="Exit codes: 0 submitted, or nothing to run; 2 usage; 1 other errors.",
+    )
+)
+@file_argument
+@click.option("--cluster", type=click.Choice(CLUSTERS), help="Where the workers are.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of local workers.")
+@click.option(
+    "--controller",
+    type=click.Choice(CONTROLLERS),
+    help="What drives the sweep: a process on this machine, or a batch job that is followed by the next.",
+)
+@click.option("--cores", type=click.IntRange(min=1), metavar="N", help="Of the controller's job.")
+@click.option("--memory", metavar="SIZE", help="Of the controller's job, such as 16GiB.")
+@click.option("--walltime", metavar="DURATION", help="Of the controller's job, such as 12h.")
+@click.option("--queue", "--partition", metavar="NAME", help="Of the controller's job.")
+@click.option("--account", metavar="NAME", help="Who pays for the controller's job.")
+@click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says.")
+@click.option("--only", metavar="QUERY", help="Only these variants, such as \"a < 3 and b == 'x'\".")
+@click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before.")
+@click.option("--force", is_flag=True, help="Run everything again; the newest result counts.")
+@click.option(
+    "--on-stale",
+    type=click.Choice(ON_STALE),
+    help="Results that other code made: keep them, run them again, refuse, or ask (the default).",
+)
+@directory_option
+@json_option
+@verbose_option
+def submit(
+    file: str,
+    *,
+    cluster: str | None,
+    workers: int | None,
+    controller: str | None,
+    cores: int | None,
+    memory: str | None,
+    walltime: str | None,
+    queue: str | None,
+    account: str | None,
+    now: bool,
+    only: str | None,
+    retry_failed: bool,
+    force: bool,
+    on_stale: str | None,
+    directory: str | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Let a controller of its own run the sweep in FILE.
+
+    It outlives this shell: log out, and look again with `sciflow status`, `watch`, `attach`, `wait`, or stop it with
+    `cancel`. What stands in the way of the sweep is said at once. FILE is a Python script, which is executed up to its
+    first sweep; FILE:NAME takes one workflow of several. The code is taken as it is now: what is edited later changes
+    nothing.
+
+    With --controller slurm (or pbs) and the local cluster, the whole work is done in that job: give it --cores.
+    """
+    asked = chosen_options(cores=cores, memory=memory, walltime=walltime, queue=queue, account=account)
+    options = chosen_options(
+        **engine_options(cluster, workers, now=now, quiet=False, directory=directory, on_stale=on_stale),
+        only=only,
+        retry_failed=retry_failed or None,
+        force=force or None,
+        controller=_controller(controller or cluster, asked),
+    )
+    with laid_over(options), whole_traceback(wanted=verbose), loaded_workflow(Source.parse(file)) as loaded:
+        from sciflow.engine.engine import Engine  # noqa: PLC0415  `sciflow --help` does without NumPy
+
+        handle = (loaded.engine or Engine()).submit(loaded.workflow)
+    _say(handle, as_json=as_json)
+
+
+def _controller(name: str | None, asked: dict[str, Any]) -> Any:
+    """The controller that is asked for; None leaves it to the engine."""
+    if name not in {"slurm", "pbs"}:
+        if asked:
+            raise click.UsageError(f"--{next(iter(asked))} is for a controller in a job: add --controller slurm or pbs")
+        return name if name == "process" else None
+    from sciflow.engine.submit import JobController  # noqa: PLC0415  brings NumPy
+
+    return JobController(name, **asked)
+
+
+def _say(handle: SweepHandle, *, as_json: bool) -> None:
+    status = handle.status()
+    if as_json:
+        print_json(status.to_dict())
+        return
+    from sciflow.analysis.words import controller, counts  # noqa: PLC0415  brings NumPy
+
+    click.echo(f"{status.workflow}: {counts(status)}" if status.n_variants else f"{status.workflow}: not begun")
+    if status.is_driven:
+        click.echo(controller(status))
+        click.echo(f"To look at it: sciflow status {status.path}; to stop it: sciflow cancel {status.path}")
+    else:
+        click.echo("nothing to run")
