@@ -208,7 +208,7 @@ def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each
             suspect = f"; it ran {facts['suspect']}" if facts.get("suspect") else ""
             return f"a worker died{f' ({how})' if how else ''}{suspect}"
         case "window.closed":
-            return f"waiting: {facts.get('explanation', 'the window is closed')}"
+            return f"waiting: {facts.get('reason') or facts.get('explanation', 'the window is closed')}"
         case "window.opened":
             return "the window opened"
         case name:

@@ -17,6 +17,7 @@ from sciflow.analysis.words import (
     one_line,
     render_left,
     render_rate,
+    waiting,
 )
 from sciflow.cli.show import render_value
 from sciflow.quantities import render_seconds
@@ -88,7 +89,7 @@ class Screen:
         """How many reasons, workers and events are shown."""
         if self._whole:
             return _MOST_REASONS, _MOST_WORKERS, _MOST_EVENTS
-        room = self._console.height - _LINES_OF_HEAD - len(list(self._known(status)))
+        room = self._console.height - _LINES_OF_HEAD - bool(status.waiting) - len(list(self._known(status)))
         reasons = _fitting(min(len(status.failures), _MOST_REASONS), status.n_reasons, room // 2, lines_each=2)
         room -= _lines(reasons, status.n_reasons, lines_each=2)
         events = _fitting(min(len(status.events), _MOST_EVENTS), 0, room // 3)
@@ -110,6 +111,8 @@ class Screen:
         yield ""
         yield self._bar(status, width)
         yield self._counts(status)
+        if status.waiting:
+            yield self._text(waiting(status), "yellow")
 
     def _bar(self, status: Status, width: int) -> Text:
         """Shares of the space; in characters too, for those who see no colours."""
@@ -159,8 +162,6 @@ class Screen:
             yield "time left", self._text(f"about {render_left(status.left)}; ends at {end}")
         elif status.why_unknown and not status.waiting:
             yield "time left", self._text(f"unknown: {status.why_unknown}", "dim")
-        if status.waiting:
-            yield "waiting", self._text(status.waiting, "yellow")
         if status.utilisation is not None or status.n_workers:
             busy = "" if status.utilisation is None else f"busy {status.utilisation:.0%} of the time"
             n = f"{status.n_workers:,}" if status.n_workers else ""
