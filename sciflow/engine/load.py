@@ -17,24 +17,31 @@ class OthersLoad:
     What this process and those that it started use does not count. Answers are of the last seconds.
     """
 
-    _before: _Reading | None = field(default=None, init=False)
+    _before: Reading | None = field(default=None, init=False)
     _value: float = field(default=0.0, init=False)
 
     def __call__(self) -> float:
         """The part of the cores."""
         if self._before is None:
-            self._before = _Reading.take()
+            self._before = Reading.take()
             time.sleep(_FIRST_S)
         elif time.monotonic() - self._before.at < _KEEP_S:
             return self._value
-        now = _Reading.take()
+        now = Reading.take()
         self._value, self._before = now.others_since(self._before), now
         return self._value
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """Seconds of processor time used so far, by everybody and by each of our processes."""
+class Reading:
+    """Seconds of processor time used so far.
+
+    Parameters
+    ----------
+    at : when, by the monotonic clock
+    busy_s, total_s : of all cores: spent on anybody's work, and in all
+    ours_s : by each of our processes, by its id
+    """
 
     at: float
     busy_s: float
@@ -42,7 +49,8 @@ class _Reading:
     ours_s: dict[int, float]
 
     @classmethod
-    def take(cls) -> _Reading:
+    def take(cls) -> Reading:
+        """Of now."""
         import psutil  # noqa: PLC0415  only for policies that ask
 
         times = psutil.cpu_times()
@@ -57,7 +65,8 @@ class _Reading:
                 ours_s[process.pid] = used.user + used.system
         return cls(time.monotonic(), total_s - idle_s, total_s, ours_s)
 
-    def others_since(self, before: _Reading) -> float:
+    def others_since(self, before: Reading) -> float:
+        """The part of all cores that others have used since."""
         total_s = self.total_s - before.total_s
         ours_s = sum(used_s - before.ours_s.get(pid, 0.0) for pid, used_s in self.ours_s.items())
         if total_s <= 0:

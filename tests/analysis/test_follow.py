@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ import pytest
 import sciflow
 from sciflow.analysis.follow import Follower, read_status
 from sciflow.analysis.results import open_results
+from sciflow.engine.gate import Gate
 from sciflow.engine.journal import Journal
 from sciflow.errors import FormatError
 from sciflow.running.failure import Failure
 from sciflow.running.live import Live
+from sciflow.scheduling import OffPeak
 from sciflow.store import column
 from sciflow.store.compact import compact
 from sciflow.store.directory import SweepDirectory
@@ -335,6 +338,33 @@ def test_a_closed_window_is_told_with_its_reason_and_does_not_lower_the_rate(swe
     status = looked(sweep, 6030.0)
     assert (status.state, status.waiting, status.rate) == ("running", "", pytest.approx(10))
     assert status.utilisation == pytest.approx(1.0)
+
+
+def test_the_time_until_the_window_opens_is_that_of_the_reader(sweep):
+    sweep.commit(range(12))
+    begun = datetime(2026, 11, 21, 14, tzinfo=UTC).timestamp()
+    gate = Gate(OffPeak("22:00-08:00", timezone="UTC"), lambda: datetime.fromtimestamp(begun, UTC))
+    sweep.events(("sweep.started", begun, {"todo": 40, "variants": 40}), ("window.closed", begun, gate.facts()))
+
+    later, at_the_opening = looked(sweep, begun + (4 * 60 + 48) * 60), looked(sweep, begun + 8 * 3600 + 1)
+
+    assert "waiting: window opens 22:00 UTC (in 3 h 12 min); 12 of 40 done" in str(later)
+    assert later.to_dict()["waiting"] == "window opens 22:00 UTC (in 3 h 12 min)"
+    assert at_the_opening.waiting == "window opens 22:00 UTC (any moment now)"
+
+
+def test_another_reason_to_wait_is_no_other_pause(sweep):
+    sweep.events(("sweep.started", 1000.0, {"todo": 9000, "variants": 9000, "slots": 2}), *steady(1000, 1100))
+    sweep.events(
+        ("window.closed", 1100.0, {"explanation": "night", "reason": "window opens 22:00", "next_open": 2000.0}),
+        ("window.closed", 2000.0, {"explanation": "busy (90%)", "reason": "others use more than 70%"}),
+    )
+
+    assert looked(sweep, 2500.0).waiting == "others use more than 70%"
+
+    sweep.events(("window.opened", 6000.0, {}), *steady(6000, 6030))
+    status = looked(sweep, 6030.0)
+    assert (status.rate, status.utilisation) == (pytest.approx(10), pytest.approx(1.0))
 
 
 def test_the_newest_events_leave_out_what_is_only_counted_and_what_was_told_before(sweep):

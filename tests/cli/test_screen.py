@@ -178,7 +178,10 @@ def test_the_log_of_a_failed_variant_is_named_when_there_is_one(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"waiting": "window opens 22:00", "left": None, "rate": None}, "waiting: window opens 22:00; 600 of 1,000 done"),
+        (
+            {"waiting": "window opens 22:00", "left": None, "rate": None},
+            "waiting: window opens 22:00; 600 of 1,000 done",
+        ),
         ({"left": None, "rate": None, "why_unknown": "too few"}, "time left  unknown: too few"),
         ({"driver": replace(DRIVER, life="died")}, "run the script again to go on"),
         ({"driver": replace(DRIVER, life="silent")}, "no sign of life"),
