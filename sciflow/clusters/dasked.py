@@ -14,7 +14,7 @@ import cloudpickle
 from distributed import Client, KilledWorker, WorkerPlugin, get_worker
 from distributed.client import FutureCancelledError
 
-from sciflow.clusters.protocol import Answer
+from sciflow.clusters.protocol import Answer, OfOneKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,8 @@ class Payload(WorkerPlugin):
         return self._work
 
 
-def _run(token: str, batch: Batch) -> Ack:
+def run_batch(token: str, batch: Batch) -> Ack:
+    """Runs in the worker, as a task of Dask."""
     plugin = get_worker().plugins[token]
     assert isinstance(plugin, Payload)
     if plugin.work.is_spent:  # it holds memory that it does not use: the nanny starts another, which does the batch
@@ -75,19 +76,20 @@ def _run(token: str, batch: Batch) -> Ack:
     return plugin.work(batch)
 
 
-def _drain(token: str, dask_worker: Worker) -> None:
+def drain_worker(token: str, dask_worker: Worker) -> None:
+    """Runs in the worker: have it start no further variant."""
     plugin = dask_worker.plugins[token]
     assert isinstance(plugin, Payload)
     plugin.work.drain()
 
 
-class DaskWorkers:
+class DaskWorkers(OfOneKind):
     """Batches as tasks of a Dask scheduler.
 
     Parameters
     ----------
     client : Client
-        Connected to the scheduler.
+        Connected to the scheduler; closing it is up to *on_close*.
     payload : bytes
         What the workers run.
     n_slots : int
@@ -106,20 +108,21 @@ class DaskWorkers:
         answers: queue.SimpleQueue[Answer],
         *on_close: Callable[[], object],
     ) -> None:
-        self._client = client
+        self.client = client
         self.n_slots = n_slots
         self._on_close = on_close
-        self._token = f"sciflow-{uuid.uuid4().hex[:12]}"
+        self.token = f"sciflow-{uuid.uuid4().hex[:12]}"
+        """Name of what the workers were given."""
         self._answers = answers
         self._in_flight: dict[int, Batch] = {}
         self._closed = False
-        client.register_plugin(Payload(self._token, payload))
+        client.register_plugin(Payload(self.token, payload))
 
     def submit(self, batch: Batch) -> None:
         """Send a batch as one task."""
-        key = f"{self._token}-{batch.number}"
+        key = f"{self.token}-{batch.number}"
         self._in_flight[batch.number] = batch
-        future: Any = self._client.submit(_run, self._token, batch, key=key, pure=False, retries=0)
+        future: Any = self.client.submit(run_batch, self.token, batch, key=key, pure=False, retries=0)
         # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
         future.add_done_callback(partial(self._settle, batch))
 
@@ -150,11 +153,10 @@ class DaskWorkers:
     def drain(self) -> None:
         """Tell every worker to start no further variant."""
         with contextlib.suppress(OSError, TimeoutError):  # a worker that cannot be reached runs nothing either
-            self._client.run(_drain, self._token, on_error="ignore")
+            self.client.run(drain_worker, self.token, on_error="ignore")
 
     def close(self) -> None:
-        """End the client and what `on_close` says."""
+        """Do what `on_close` says."""
         self._closed = True
-        self._client.close()
         for close in self._on_close:
             close()

@@ -20,7 +20,7 @@ class InlineCluster:
     """Run everything in the calling process."""
 
     name = "inline"
-    has_classes = False
+    has_jobs = False
 
     def __repr__(self) -> str:
         return "InlineCluster()"

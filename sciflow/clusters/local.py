@@ -57,8 +57,8 @@ class LocalCluster:
         return "local"
 
     @property
-    def has_classes(self) -> bool:
-        """Its workers are all of one kind."""
+    def has_jobs(self) -> bool:
+        """Its workers are of one kind, and there at once."""
         return False
 
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:
@@ -187,7 +187,8 @@ def start_dask(
             silence_logs=logging.CRITICAL,
         )
         client = Client(nannies, set_as_default=False)
-    return DaskWorkers(client, payload, n_slots, answers, nannies.close), lambda: len(nannies.scheduler.workers)
+    workers = DaskWorkers(client, payload, n_slots, answers, client.close, nannies.close)
+    return workers, lambda: len(nannies.scheduler.workers)
 
 
 def keep_main_out_of_workers() -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from sciflow.planning.batch import Ack, Batch
     from sciflow.planning.classes import Classes
-    from sciflow.scheduling.policy import Opening
+    from sciflow.scheduling.opening import Opening
+    from sciflow.scheduling.slot import Slot
     from sciflow.workflow import Resources
 
 
@@ -46,6 +47,8 @@ class Setting:
     name : a short word for this sweep, in names of jobs
     classes : which kind of worker runs which task
     opening : whether work may start now, and until when
+    slot : the times of a job that is submitted now, given the walltime wanted and the least that is worth it; None
+        when now is not the moment for one
     tell : notes an event
     """
 
@@ -53,6 +56,7 @@ class Setting:
     name: str
     classes: Classes
     opening: Callable[[], Opening]
+    slot: Callable[[float | None, float], Slot | None]
     tell: Callable[..., object]
 
 
@@ -133,8 +137,8 @@ class Cluster(Protocol):
         ...
 
     @property
-    def has_classes(self) -> bool:
-        """Whether tasks that ask for different things get workers of different kinds."""
+    def has_jobs(self) -> bool:
+        """Whether its workers come with jobs: of the kinds that tasks ask for, at times that are said beforehand."""
         ...
 
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:

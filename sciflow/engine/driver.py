@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,26 +153,30 @@ class Driver:
             pace=Pace(learn(sweep, self._directory), definition.space, plan.sharing),
         )
         shared = frozenset(task.name for task in plan.sharing.tasks)
-        work: Work = BatchRunner(definition, str(self._directory.path), facts, shared, sweep.codes)
+        path = self._directory.path.absolute()
+        work: Work = BatchRunner(definition, str(path), facts, shared, sweep.codes)
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         slots = self._cluster.n_slots(definition.resources)
         journal.tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants, slots=slots)
-        path = self._directory.path.absolute()
-        setting = Setting(path, self._directory.sweep[:8], plan.sharing.classes, self._gate.opening, journal.tell)
+        gate = self._gate
+        setting = Setting(path, self._directory.sweep[:8], plan.sharing.classes, gate.opening, gate.slot, journal.tell)
         begun = time.monotonic()
         ending: Ending
         while True:
-            self._wait_for_window(definition.name, journal)
-            if self.stopping():
-                ending = "stopped"
-                break
-            workers = self._start(work, definition, setting)
+            # jobs may wait in the queue until the window opens
+            workers = self._start(work, definition, setting) if self._cluster.has_jobs else None
             try:
+                self._wait_for_window(definition.name, journal, partial(loop.rest, workers) if workers else None)
+                if self.stopping():
+                    ending = "stopped"
+                    break
+                workers = workers or self._start(work, definition, setting)
                 ending = loop.run(workers)
                 self._refresher.start()  # workers take a moment to close
             finally:
-                workers.close()
+                if workers is not None:
+                    workers.close()
             if ending != "closed":
                 break
         ledger.clear()
@@ -202,14 +207,20 @@ class Driver:
                 f"no worker could be started on cluster {self._cluster.name!r}: {type(error).__name__}: {error}"
             ) from error
 
-    def _wait_for_window(self, name: str, journal: Journal) -> None:
+    def _wait_for_window(self, name: str, journal: Journal, meanwhile: Callable[[], None] | None) -> None:
         if self._gate.opening().may_start:
             return
         self._display.say(
             f'{name}: {self._gate.explain()}; to run now: Engine(policy="immediate"), '
             "sciflow run --now, or the environment variable SCIFLOW_POLICY=immediate"
         )
-        self._gate.wait(self.tick, self.stopping, lambda facts: journal.tell("window.closed", **facts))
+
+        def tick() -> None:
+            self.tick()
+            if meanwhile is not None:
+                meanwhile()
+
+        self._gate.wait(tick, self.stopping, lambda facts: journal.tell("window.closed", **facts))
         journal.tell("window.opened")
 
     def tick(self) -> None:

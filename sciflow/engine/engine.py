@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sciflow.engine.driver import Driver
 from sciflow.engine.gate import Gate
@@ -27,6 +27,8 @@ from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from distributed import Client
 
     from sciflow.analysis.results import Results
     from sciflow.clusters.protocol import Cluster
@@ -195,13 +197,13 @@ class Engine:
 
         def look() -> tuple[Sweep, Plan]:
             sweep = Sweep.look(definition, directory, allow_close=self.allow_close, fingerprints=fingerprints)
-            plan = sweep.plan(request, has_classes=self.cluster.has_classes)
+            plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
             return sweep, plan.without(sweep.settled_by(settled_by)) if settled_by else plan
 
         sweep, plan = look()
         if len(sweep.progress.stale) and self._decide_stale(sweep, directory):
             request = replace(request, rerun_stale=True)
-            plan = sweep.plan(request, has_classes=self.cluster.has_classes)
+            plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
         if plan.n_todo or sweep.is_new:
             self._judge_requirements(definition)
             gate = Gate(self.policy_for(definition)) if charge is None else charge.gate
@@ -358,18 +360,40 @@ def _definition_of(workflow: ExperimentalWorkflow) -> Definition:
     return workflow.validate()
 
 
-def find_cluster(cluster: str | Cluster, workers: int | None = None) -> Cluster:
-    """Give the cluster of this name, or the object itself."""
+def find_cluster(cluster: str | Cluster | Client, workers: int | None = None) -> Cluster:
+    """Give the cluster of this name or of this running scheduler, or the object itself."""
     if not isinstance(cluster, str):
-        return cluster
-    from sciflow.clusters.inline import InlineCluster  # noqa: PLC0415  one of two
-    from sciflow.clusters.local import LocalCluster  # noqa: PLC0415  one of two
+        if hasattr(cluster, "start"):
+            return cast("Cluster", cluster)
+        if not hasattr(cluster, "scheduler_info"):
+            raise SweepError(f"{cluster!r} is no cluster: give a name, an address, a Client, or a cluster of sciflow")
+        from sciflow.clusters.running import RunningCluster  # noqa: PLC0415  one of several
 
-    if cluster == "local":
-        return LocalCluster(workers=workers)
-    if cluster == "inline":
-        return InlineCluster()
-    raise SweepError(f"no cluster named {cluster!r}; there are 'local' and 'inline'")
+        return RunningCluster(cast("Client", cluster))
+    # one of several, each with its own weight
+    match cluster:
+        case "local":
+            from sciflow.clusters.local import LocalCluster  # noqa: PLC0415
+
+            return LocalCluster(workers=workers)
+        case "inline":
+            from sciflow.clusters.inline import InlineCluster  # noqa: PLC0415
+
+            return InlineCluster()
+        case "slurm" | "pbs":
+            from sciflow.clusters.batch import PBSCluster, SlurmCluster  # noqa: PLC0415
+
+            kind = SlurmCluster if cluster == "slurm" else PBSCluster
+            return kind() if workers is None else kind(workers=workers)
+        case _ if "://" in cluster:
+            from sciflow.clusters.running import RunningCluster  # noqa: PLC0415
+
+            return RunningCluster(cluster)
+        case _:
+            raise SweepError(
+                f"no cluster named {cluster!r}; there are 'local', 'inline', 'slurm', 'pbs', and addresses of running "
+                "Dask schedulers such as 'tls://host:8786'"
+            )
 
 
 def _find_policy(policy: str | Policy | None) -> Policy | None:

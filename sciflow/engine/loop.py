@@ -196,6 +196,11 @@ class Loop:
                 self._settle(answer)
         return "finished"
 
+    def rest(self, workers: Workers) -> None:
+        """Have workers prepared, and hear what is to be told of them, while nothing may start."""
+        workers.demand(self._demand())
+        workers.next_answer(0.0)
+
     # ------------------------------------------------------------------------------------------------------- submit
 
     def _feed(self) -> bool:

@@ -46,8 +46,8 @@ class NannyCluster:
         return "nannies"
 
     @property
-    def has_classes(self) -> bool:
-        """Its workers are all of one kind."""
+    def has_jobs(self) -> bool:
+        """Its workers are of one kind, and there at once."""
         return False
 
     def unmet(self, resources: Mapping[str, Resources]) -> list[str]:
@@ -81,7 +81,7 @@ class NannyWorkers(OfOneKind):
             )
             client = Client(self._scheduler, set_as_default=False)
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._workers: DaskWorkers = DaskWorkers(client, payload, n_slots, answers, self._scheduler.close)
+        self._workers: DaskWorkers = DaskWorkers(client, payload, n_slots, answers, client.close, self._scheduler.close)
         self._nannies = [self._new() for _ in range(n_slots)]
 
     def _new(self) -> subprocess.Popen[bytes]:

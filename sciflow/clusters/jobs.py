@@ -1,0 +1,300 @@
+"""JobWorkers: worker processes in jobs of a batch system, fed through a Dask scheduler in the driver."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from distributed import KilledWorker
+from distributed.client import FutureCancelledError
+
+from sciflow.batch.system import Job
+from sciflow.clusters.dasked import Payload, drain_worker, run_batch
+from sciflow.clusters.keys import new_keys
+from sciflow.clusters.office import Arrival, Office
+from sciflow.clusters.pool import Pool
+from sciflow.clusters.protocol import Answer
+from sciflow.clusters.roster import MARGIN_S, Roster, Seat
+from sciflow.clusters.supervisor import Inquest, Supervisor
+from sciflow.clusters.worker_script import worker_body
+from sciflow.planning.batch import Ack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sciflow.batch.system import BatchSystem
+    from sciflow.clusters.protocol import Setting
+    from sciflow.planning.batch import Batch
+
+LEAST_WORK_S = 60.0
+"""A job that has less time than this is not submitted."""
+
+START_S = 60.0
+"""What a job takes, about, until its worker takes work."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What all worker jobs of a sweep have in common.
+
+    Parameters
+    ----------
+    most : workers at the same time, of each class
+    per_job : workers in one job
+    walltime_s : of a job; None for what the queue allows
+    memory_bytes : of a worker where its tasks ask for none; None for the site's default
+    queue, account : as `Job` has them
+    options : further lines for the batch system
+    prologue : lines of the shell before the workers start
+    interface : the network interface that nodes reach this host by
+    scratch : folder for temporary files on the nodes
+    python : the interpreter on the nodes
+    most_waiting : jobs in the queue at the same time
+    """
+
+    most: int = 16
+    per_job: int = 1
+    walltime_s: int | None = 2 * 3600
+    memory_bytes: int | None = None
+    queue: str | None = None
+    account: str | None = None
+    options: Sequence[str] = ()
+    prologue: Sequence[str] = ()
+    interface: str | None = None
+    scratch: str | None = None
+    python: str = sys.executable
+    most_waiting: int = 10
+
+
+class JobWorkers:
+    """Workers in jobs; see `sciflow.clusters.protocol.Workers`.
+
+    A batch is one task of Dask, sent to a certain worker, one at a time: so it is known which job each runs in, and
+    that job's end is the batch's.
+    """
+
+    def __init__(self, system: BatchSystem, options: JobOptions, payload: bytes, setting: Setting) -> None:
+        self._options, self._setting = options, setting
+        self._roster = Roster()
+        self._lock = threading.RLock()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        self._failure: Exception | None = None
+        self._closed = self._draining = False
+        self._token = f"sciflow-{uuid.uuid4().hex[:12]}"
+        self._pools = {kind.name: Pool(kind, options.most, options.per_job) for kind in setting.classes.all}
+        self._prefix = f"sf-{setting.name}-w"
+        self._logs = setting.directory / "logs"
+        self._logs.mkdir(exist_ok=True)
+        self._stack = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self._security = stack.enter_context(new_keys())
+            self._office = Office(self._security, options.interface, self._met)
+            stack.callback(self._office.close)
+            self._office.client.register_plugin(Payload(self._token, payload))
+            self._supervisor = Supervisor(
+                system, self._prefix, self._pools, self, self._logs, most_waiting=options.most_waiting
+            )
+            stack.callback(self._supervisor.close)
+            self._stack = stack.pop_all()
+
+    # -------------------------------------------------------------------------------------------------------- the loop
+
+    @property
+    def n_slots(self) -> int:
+        """Workers that are connected."""
+        return len(self._roster.seats)
+
+    def slots_of(self, resource_class: str) -> int:
+        """Those of a class."""
+        with self._lock:
+            return self._roster.n_seats(resource_class)
+
+    def demand(self, waiting: Mapping[str, int]) -> None:
+        """Note how many runs wait or are under way; jobs follow."""
+        for name, n in waiting.items():
+            self._pools[name].demand = n
+
+    def submit(self, batch: Batch) -> None:
+        """Send a batch to the next worker that is free and has the time for it."""
+        if not batch.until:
+            self._pools[batch.resource_class].variant_s = batch.variant_s
+        with self._lock:
+            self._roster.put(batch)
+        self._dispatch()
+
+    def next_answer(self, timeout_s: float) -> Answer | None:
+        """Give the next answer, or None when there is none within *timeout_s* seconds."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                name, facts = self._events.get_nowait()
+                self._setting.tell(name, **facts)
+        if self._failure is not None:
+            raise self._failure
+        self._dispatch()  # time goes by: a worker whose job is fresh may have come
+        try:
+            return self._answers.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            return None
+
+    def drain(self) -> None:
+        """Tell every worker to start no further variant; give back what no worker has."""
+        self._draining = True
+        with self._lock:
+            waiting = self._roster.take_all()
+        for batch in waiting:
+            self._answers.put(Answer(batch, Ack(0, 0, 0.0, n_left=batch.n_variants)))
+        with contextlib.suppress(OSError, TimeoutError):  # a worker that cannot be reached runs nothing either
+            self._office.client.run(drain_worker, self._token, on_error="ignore")
+
+    def close(self) -> None:
+        """End every job."""
+        self._closed = True
+        self._stack.close()
+
+    # ---------------------------------------------------------------------------------------------------- the workers
+
+    def _dispatch(self) -> None:
+        with self._lock:
+            given = [] if self._closed else self._roster.assign(time.time())
+        for seat, batch in given:
+            key = f"{self._token}-{batch.number}-{uuid.uuid4().hex[:8]}"
+            future: Any = self._office.client.submit(
+                run_batch, self._token, batch, key=key, pure=False, retries=0, workers=[seat.address]
+            )
+            # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
+            future.add_done_callback(partial(self._settle, seat.address, batch))
+
+    def _settle(self, address: str, batch: Batch, future: Any) -> None:
+        if self._closed:
+            return
+        try:
+            answer = Answer(batch, future.result())
+        except (KilledWorker, FutureCancelledError):
+            return  # `_met` sees the worker go, and has it found out why
+        except Exception as error:  # noqa: BLE001  whatever the worker raised is the driver's to judge
+            answer = Answer(batch, error=error)
+        with self._lock:
+            if not self._roster.settle(address, batch.number):
+                return
+        self._dispatch()  # before the driver hears of it: the worker waits
+        self._answers.put(answer)
+
+    def _met(self, arrival: Arrival) -> None:
+        """A worker came or went; called in the thread of Dask's scheduler."""
+        if self._closed:
+            return
+        if not arrival.came:
+            self._lost(arrival.address)
+            return
+        resource_class, number = _job_of(arrival.name)
+        job = self._supervisor.came(resource_class, number)
+        if job is None:
+            return  # of a driver before this one, or of a job that was given up
+        ends_at = None if job.walltime_s is None else time.time() + job.walltime_s - START_S
+        if job.state is not None and job.state.ends_at is not None:
+            ends_at = job.state.ends_at
+        with self._lock:
+            self._roster.add(Seat(arrival.address, resource_class, number, time.time(), ends_at))
+
+    def _lost(self, address: str) -> None:
+        with self._lock:
+            seat = self._roster.remove(address)
+        if seat is None:
+            return
+        self._supervisor.left(seat.resource_class, seat.number)
+        if seat.batch is not None:
+            answer = partial(self._answer_lost, seat.batch)
+            self._supervisor.inquire(Inquest(seat.resource_class, seat.number, answer))
+
+    def _answer_lost(self, batch: Batch, cause: str, words: str) -> None:
+        self._answers.put(Answer(batch, how=words, cause=cause))
+
+    # ------------------------------------------------------------------------------------------------- the supervisor
+
+    def job(self, pool: Pool, number: int, log: Path) -> Job | None:
+        """The job to submit next; None while no job is to start."""
+        options, resources = self._options, pool.kind.resources
+        wanted = None if options.walltime_s is None else round(options.walltime_s * pool.growth["time"])
+        slot = self._setting.slot(wanted, LEAST_WORK_S)
+        if slot is None or self._draining:
+            return None
+        memory = resources.memory_bytes or options.memory_bytes
+        name = _name_of(pool.kind.name, number)
+        body = worker_body(
+            self._office.address,
+            name,
+            self._security,
+            cores=resources.cores,
+            processes=pool.per_job,
+            interface=options.interface,
+            python=options.python,
+            prologue=options.prologue,
+            scratch=options.scratch,
+        )
+        return Job(
+            name=f"{self._prefix}{pool.kind.name}-{number}",
+            body=body,
+            log=log,
+            cores=resources.cores * pool.per_job,
+            memory_bytes=None if memory is None else round(memory * pool.per_job * pool.growth["memory"]),
+            gpus=resources.gpus * pool.per_job,
+            walltime_s=slot.walltime_s,
+            least_walltime_s=slot.least_walltime_s,
+            begin=slot.begin,
+            end_by=slot.end_by,
+            queue=options.queue,
+            account=options.account,
+            options=tuple(options.options),
+        )
+
+    def n_useless(self, pool: Pool) -> int:
+        """Workers whose job ends before another variant would."""
+        need = MARGIN_S + 1.5 * (pool.variant_s or 0.0)
+        with self._lock:
+            self._refresh_ends(pool)
+            seats = [seat for seat in self._roster.seats.values() if seat.resource_class == pool.kind.name]
+        return sum(seat.ends_at is not None and seat.ends_at - time.time() < need for seat in seats)
+
+    def _refresh_ends(self, pool: Pool) -> None:
+        """What the batch system says of the end of a job is truer than what was guessed when its worker came."""
+        for seat in self._roster.seats.values():
+            job = pool.jobs.get(seat.number)
+            if seat.resource_class == pool.kind.name and job is not None and job.state is not None:
+                seat.ends_at = job.state.ends_at or seat.ends_at
+
+    def idle_jobs(self, pool: Pool) -> list[int]:
+        """Jobs whose workers have nothing to do."""
+        with self._lock:
+            busy = {seat.number for seat in self._roster.seats.values() if seat.batch is not None}
+            return [number for number, job in pool.jobs.items() if job.n_there and number not in busy]
+
+    def most_cores(self) -> int | None:
+        """What the policy allows now."""
+        return self._setting.opening().max_cores
+
+    def tell(self, name: str, **facts: object) -> None:
+        """Note an event, from any thread."""
+        self._events.put((name, facts))
+
+    def fail(self, error: Exception) -> None:
+        """Have the driver end the sweep."""
+        self._failure = self._failure or error
+
+
+def _name_of(resource_class: str, number: int) -> str:
+    return f"w.{resource_class}.{number}"
+
+
+def _job_of(name: str) -> tuple[str, int]:
+    """The class and number of the job that a worker is of; several workers of one job have a suffix."""
+    _, resource_class, number = name.split(".")
+    return resource_class, int(number.partition("-")[0])

@@ -1,0 +1,102 @@
+"""Office: a Dask scheduler in this process to which workers of jobs connect, encrypted and authenticated."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dask.config
+from distributed import Client, LocalCluster
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from sciflow.clusters.dasked import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from distributed.security import Security
+
+SETTINGS_OF_JOBS: dict[str, Any] = SETTINGS | {
+    # a node may be slow to answer while its file system is; that it is gone, the batch system knows better
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.tcp": "60s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A worker came or left.
+
+    Attributes
+    ----------
+    name
+        What its job called it.
+    """
+
+    address: str
+    name: str
+    came: bool
+
+
+class _Doorman(SchedulerPlugin):
+    """Tells who comes and goes, from the thread of the scheduler."""
+
+    def __init__(self, tell: Callable[[Arrival], None]) -> None:
+        self._tell = tell
+        self._names: dict[str, str] = {}
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        self._names[worker] = str(scheduler.workers[worker].name)
+        self._tell(Arrival(worker, self._names[worker], came=True))
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        del scheduler
+        self._tell(Arrival(worker, self._names.pop(worker, ""), came=False))
+
+
+class Office:
+    """The scheduler and a client of it.
+
+    Parameters
+    ----------
+    security : keys for the scheduler and its workers
+    interface : the network interface to listen on, such as ``ib0``; None for that of the default route
+    tell : called when a worker comes or goes, from another thread
+    """
+
+    def __init__(self, security: Security, interface: str | None, tell: Callable[[Arrival], None]) -> None:
+        logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each worker and connection otherwise
+        options: dict[str, Any] = {"interface": interface} if interface else {"host": f"tls://{_own_address()}"}
+        with dask.config.set(SETTINGS_OF_JOBS):
+            self._scheduler: Any = LocalCluster(
+                n_workers=0,
+                protocol="tls",
+                security=security,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                **options,
+            )
+            self.client = Client(self._scheduler, set_as_default=False)
+        self._scheduler.sync(self._open, _Doorman(tell))
+
+    async def _open(self, doorman: _Doorman) -> None:
+        self._scheduler.scheduler.add_plugin(doorman)
+
+    @property
+    def address(self) -> str:
+        """Where workers connect."""
+        return self._scheduler.scheduler_address
+
+    def close(self) -> None:
+        """Close the scheduler; its workers leave by themselves."""
+        with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+            self._scheduler.close(timeout=10)
+
+
+def _own_address() -> str:
+    from distributed.utils import get_ip  # noqa: PLC0415  one of two
+
+    return str(get_ip())

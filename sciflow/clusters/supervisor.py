@@ -1,0 +1,398 @@
+"""Supervisor: a thread that keeps as many worker jobs as the work wants, and finds out how others ended."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sciflow.clusters.pool import Pool, PoolJob
+from sciflow.errors import BatchError, BatchUnreachableError, SweepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sciflow.batch.system import BatchSystem, Job, JobEnd, JobState
+
+LOOK_S = 15.0
+"""Seconds between two questions to the batch system while nothing happens; up to four times as long in the end."""
+
+_SOON_S = 3.0  # between questions while something is to be found out
+_TICK_S = 0.25
+_PATIENCE = 3  # jobs that end one after another without a worker that came; submissions that are refused
+_INQUEST_S = 40.0  # how long to wait for the batch system's word on a worker that is gone
+_TAIL_BYTES = 2000
+_CAUSES = {
+    "walltime": "walltime",
+    "preempted": "preempted",
+    "node_lost": "node_lost",
+    "cancelled": "cancelled",
+    "unknown": "worker_lost",
+}
+"""How a job ended → why its variants run again; else it may be their own doing."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Inquest:
+    """A worker is gone: whether its job is too, and why, is to be found out.
+
+    Attributes
+    ----------
+    answer
+        Called with what was found out: one of the batch system's words, or empty when the job goes on, and a sentence.
+    """
+
+    resource_class: str
+    number: int
+    answer: Callable[[str, str], None]
+    since: float = field(default_factory=time.monotonic)
+    is_replaced: bool = False
+    """Whether the same job has brought another worker since: then it was the process alone that ended."""
+
+
+class Orders(Protocol):
+    """What the supervisor asks of those for whom it supervises."""
+
+    def job(self, pool: Pool, number: int, log: Path) -> Job | None:
+        """The job to submit as number *number* of a pool, or None when now is not the moment."""
+        ...
+
+    def n_useless(self, pool: Pool) -> int:
+        """Workers of a pool that take nothing more because their job ends soon."""
+        ...
+
+    def idle_jobs(self, pool: Pool) -> list[int]:
+        """Numbers of jobs whose workers have nothing to do."""
+        ...
+
+    def most_cores(self) -> int | None:
+        """Cores that may be in use; None is no cap."""
+        ...
+
+    def tell(self, name: str, **facts: object) -> None:
+        """Note an event."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """End the sweep: it makes no sense to go on."""
+        ...
+
+
+class Supervisor:
+    """One thread that talks to the batch system.
+
+    Parameters
+    ----------
+    system : the batch system
+    prefix : with which the names of this sweep's worker jobs begin
+    pools : by resource class
+    orders : whom it works for
+    logs : the folder for logs of jobs
+    most_waiting : jobs that may wait in the queue at the same time
+    """
+
+    def __init__(
+        self,
+        system: BatchSystem,
+        prefix: str,
+        pools: Mapping[str, Pool],
+        orders: Orders,
+        logs: Path,
+        *,
+        most_waiting: int = 10,
+    ) -> None:
+        self._system, self._prefix, self._pools, self._orders = system, prefix, pools, orders
+        self._logs, self._most_waiting = logs, most_waiting
+        self._inquests: list[Inquest] = []
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._look_at = 0.0
+        self._pause_s = LOOK_S
+        self._n_refused = 0
+        self._n_submitted = 0
+        self._away_since: float | None = None
+        self._submit_at = 0.0
+        self._told_reason = ""
+        self._n_others = 0  # this user's other jobs
+        self._limit: int | None = None
+        self._thread = threading.Thread(target=self._run, name="sciflow-supervisor", daemon=True)
+        self._thread.start()
+
+    # ----------------------------------------------------------------------------------------- called by the workers
+
+    def inquire(self, inquest: Inquest) -> None:
+        """Find out what became of a worker."""
+        with self._lock:
+            self._inquests.append(inquest)
+
+    def came(self, resource_class: str, number: int) -> PoolJob | None:
+        """A worker of this job has come."""
+        job = self._pools[resource_class].jobs.get(number)
+        if job is not None:
+            job.n_came += 1
+            job.n_there += 1
+            with self._lock:
+                for one in self._inquests:
+                    one.is_replaced |= (one.resource_class, one.number) == (resource_class, number)
+            self._pools[resource_class].n_barren = 0
+            if job.state is None or job.state.ends_at is None:
+                self._look_soon()  # when its job ends
+        return job
+
+    def left(self, resource_class: str, number: int) -> None:
+        """A worker of this job is gone."""
+        job = self._pools[resource_class].jobs.get(number)
+        if job is not None:
+            job.n_there -= 1
+        self._look_soon()
+
+    def close(self) -> None:
+        """Cancel every job, and return when the batch system has none of them any more, or after a while."""
+        self._over.set()
+        self._thread.join()
+        deadline = time.monotonic() + 30
+        with contextlib.suppress(BatchError):
+            while left := self._system.jobs(self._prefix):
+                going = [job_id for job_id, state in left.items() if state.phase != "ending"]
+                if not going or time.monotonic() > deadline:
+                    self._system.cancel(going)
+                    return
+                self._system.cancel(going)
+                time.sleep(0.5)
+
+    # ----------------------------------------------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        try:
+            self._cancel_orphans()
+            while not self._over.wait(_TICK_S):
+                self._step()
+        except Exception as error:  # noqa: BLE001  nobody else would hear of it
+            self._orders.fail(error)
+
+    def _cancel_orphans(self) -> None:
+        """End the jobs of a driver that was lost; their workers wait for it in vain."""
+        orphans = list(self._ask(lambda: self._system.jobs(self._prefix)) or ())
+        if orphans:
+            self._ask(lambda: self._system.cancel(orphans))
+            self._orders.tell("jobs.orphaned", jobs=orphans)
+        with contextlib.suppress(BatchError):
+            self._limit = self._system.limits(None).n_submitted
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look()
+        self._hold_inquests()
+        for pool in self._pools.values():
+            self._let_go(pool)
+            self._submit(pool)
+
+    def _look_soon(self) -> None:
+        self._pause_s = LOOK_S
+        self._look_at = min(self._look_at, time.monotonic() + (_SOON_S if self._look_at else 0.0))
+
+    def _look(self) -> None:
+        """Ask for all jobs at once, and how those ended that are not there any more."""
+        with self._lock:
+            eager = bool(self._inquests)
+        found = self._ask(lambda: self._system.jobs(self._prefix))
+        changed = False
+        if found is not None:
+            self._n_others = max(0, self._system.n_jobs() - len(found))
+            gone = {
+                job.job_id: (pool, job)
+                for pool in self._pools.values()
+                for job in pool.jobs.values()
+                if job.job_id not in found
+            }
+            ends = (self._ask(lambda: self._system.ends(list(gone))) or {}) if gone else {}
+            for job_id, end in ends.items():
+                self._bury(*gone[job_id], end)
+            for pool in self._pools.values():
+                for job in pool.jobs.values():
+                    state = found.get(job.job_id)
+                    changed |= state != job.state
+                    self._note_state(pool, job, state)
+            changed |= bool(ends)
+        self._pause_s = LOOK_S if changed else min(2 * self._pause_s, 4 * LOOK_S)
+        self._look_at = time.monotonic() + (_SOON_S if eager else self._pause_s)
+
+    def _note_state(self, pool: Pool, job: PoolJob, state: JobState | None) -> None:
+        if state is None:
+            return
+        before, job.state = job.state, state
+        if state.phase == "running" and (before is None or before.phase == "waiting"):
+            self._orders.tell("job.started", job=job.job_id, node=state.node, resource_class=pool.kind.name)
+        if state.phase == "waiting" and state.reason and state.reason != self._told_reason:
+            self._told_reason = state.reason
+            self._orders.tell("job.waiting", job=job.job_id, reason=state.reason, never=state.never)
+        if state.phase == "waiting" and state.never:
+            self._orders.fail(
+                SweepError(
+                    f"job {job.job_id} for workers ({_asked(pool)}) can never run as things are; the batch system "
+                    f"says: {state.reason}"
+                )
+            )
+
+    def _bury(self, pool: Pool, job: PoolJob, end: JobEnd) -> None:
+        del pool.jobs[job.number]
+        job.end = end
+        self._orders.tell(
+            "job.ended",
+            job=job.job_id,
+            how="finished" if job.cancelled else end.how,
+            words=end.words,
+            node=end.node,
+            log=str(job.log).replace("%j", job.job_id),
+            resource_class=pool.kind.name,
+        )
+        if not job.cancelled:
+            pool.grow(end.how)
+        if job.n_came == 0 and not job.cancelled and end.how not in {"preempted", "node_lost", "cancelled"}:
+            pool.n_barren += 1
+            if pool.n_barren >= _PATIENCE:
+                self._orders.fail(
+                    SweepError(
+                        f"{pool.n_barren} jobs for workers ended one after another before their workers connected; the "
+                        f"last ({job.job_id}): {end.words or end.how}{_tail(job)}"
+                    )
+                )
+        self._close_inquests(job, pool, end)
+
+    # ------------------------------------------------------------------------------------------------------- inquests
+
+    def _close_inquests(self, job: PoolJob, pool: Pool, end: JobEnd) -> None:
+        words = f"its job {job.job_id} ended: {end.words or end.how}" + (f" on {end.node}" if end.node else "")
+        for one in self._taken(lambda one: (one.resource_class, one.number) == (pool.kind.name, job.number)):
+            one.answer(_CAUSES.get(end.how, ""), words)
+
+    def _hold_inquests(self) -> None:
+        """Answer those whose job has brought another worker, and those about which nobody says anything for long."""
+        for one in self._taken(lambda one: one.is_replaced):
+            one.answer("", "its process ended; its job goes on with another")
+        now = time.monotonic()
+        for one in self._taken(lambda one: now - one.since > _INQUEST_S):
+            one.answer("worker_lost", "its worker is gone, and nobody says why")
+            job = self._pools[one.resource_class].jobs.get(one.number)
+            if job is not None and job.n_there == 0:
+                self._cancel([job])  # it is of no use
+
+    def _taken(self, which: Callable[[Inquest], bool]) -> list[Inquest]:
+        with self._lock:
+            taken = [one for one in self._inquests if which(one)]
+            self._inquests = [one for one in self._inquests if one not in taken]
+        return taken
+
+    # --------------------------------------------------------------------------------------------------------- submit
+
+    def _let_go(self, pool: Pool) -> None:
+        """Cancel jobs that nobody needs any more: those that wait, and those whose workers have nothing to do."""
+        n_surplus = len(pool.jobs) - math.ceil(pool.n_wanted() / pool.per_job)
+        if n_surplus <= 0:
+            return
+        idle = {*self._orders.idle_jobs(pool)}
+        some = [job for job in pool.jobs.values() if not job.cancelled and (job.n_came == 0 or job.number in idle)]
+        some = some[-n_surplus:]
+        self._cancel(some)
+
+    def _cancel(self, jobs: list[PoolJob]) -> None:
+        if jobs:
+            for job in jobs:
+                job.cancelled = True
+            self._ask(lambda: self._system.cancel([job.job_id for job in jobs]))
+
+    def _submit(self, pool: Pool) -> None:
+        n = min(
+            pool.n_missing_jobs(self._orders.n_useless(pool)),
+            self._most_waiting - sum(one.n_waiting for one in self._pools.values()),
+            self._n_allowed(pool),
+        )
+        for _ in range(n):
+            if time.monotonic() < self._submit_at or self._over.is_set():
+                return
+            if not self._submit_one(pool):
+                return
+
+    def _n_allowed(self, pool: Pool) -> int:
+        """How many more jobs the site and the policy allow."""
+        n_mine = sum(len(one.jobs) for one in self._pools.values())
+        allowed = math.inf if self._limit is None else self._limit - n_mine - self._n_others
+        most_cores = self._orders.most_cores()
+        if most_cores is not None:
+            in_use = sum(len(one.jobs) * one.per_job * one.kind.resources.cores for one in self._pools.values())
+            allowed = min(allowed, (most_cores - in_use) // (pool.per_job * pool.kind.resources.cores))
+        return max(0, int(min(allowed, 10**6)))
+
+    def _submit_one(self, pool: Pool) -> bool:
+        number = self._n_submitted + 1
+        log = self._logs / f"job-{pool.kind.name or 'worker'}-%j.log"
+        job = self._orders.job(pool, number, log)
+        if job is None:
+            return False
+        self._n_submitted = number
+        script = self._system.script(job)
+        try:
+            job_id = self._ask(lambda: self._system.submit(script), raises=True)
+        except BatchError as error:
+            self._refused(error)
+            return False
+        if job_id is None:
+            self._submit_at = time.monotonic() + LOOK_S
+            return False
+        self._n_refused = 0
+        pool.jobs[number] = PoolJob(job_id, number, log, time.time(), job.walltime_s)
+        self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name)
+        self._look_soon()
+        return True
+
+    def _refused(self, error: BatchError) -> None:
+        """Try again later; a batch system that refuses every time is not asked for ever."""
+        self._n_refused += 1
+        self._submit_at = time.monotonic() + min(LOOK_S * 2**self._n_refused, 600)
+        self._orders.tell("job.refused", words=str(error))
+        nothing_there = not any(pool.jobs for pool in self._pools.values())
+        if nothing_there and self._n_refused >= (1 if self._n_submitted <= 1 else _PATIENCE):
+            self._orders.fail(SweepError(f"no job for workers could be submitted: {error}"))
+
+    def _ask(self, question: Callable[[], T], *, raises: bool = False) -> T | None:
+        """Ask the batch system; None when it cannot be reached, which is told once and says nothing about any job."""
+        try:
+            answer = question()
+        except BatchUnreachableError as error:
+            if self._away_since is None:
+                self._away_since = time.monotonic()
+                self._orders.tell("batch.away", words=str(error))
+            return None
+        except BatchError:
+            if raises:
+                raise
+            return None
+        if self._away_since is not None:
+            self._orders.tell("batch.back", away_s=round(time.monotonic() - self._away_since, 1))
+            self._away_since = None
+        return answer
+
+
+def _asked(pool: Pool) -> str:
+    resources = pool.kind.resources
+    parts = [f"{resources.cores * pool.per_job} cores"]
+    if resources.gpus:
+        parts.append(f"{resources.gpus} GPUs")
+    return ", ".join(parts)
+
+
+def _tail(job: PoolJob) -> str:
+    """The last lines of a job's log, which may tell why."""
+    path = job.log.with_name(job.log.name.replace("%j", job.job_id))
+    try:
+        text = path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    except OSError:
+        return f"; it left no log in {path}"
+    return f"; its log {path} ends:\n{text}" if text else f"; its log {path} is empty"
