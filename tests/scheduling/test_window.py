@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow.errors import PolicyError
+from sciflow.scheduling.holidays import parse_holidays
 from sciflow.scheduling.opening import utc
-from sciflow.scheduling.window import DailyHours, WeekHours, next_window, parse_hours
+from sciflow.scheduling.window import WHOLE_DAY, DailyHours, WeekHours, next_window, parse_hours, parse_week
 from sciflow.scheduling.zone import Zone
 
 PARIS = Zone("Europe/Paris")
@@ -119,6 +120,61 @@ def test_hours_far_from_utc_are_found_on_the_right_day():
     assert start == datetime(2026, 1, 14, 8, tzinfo=UTC)
 
 
+def windows_from(now, n, zone, *, weekend=False):
+    """The next windows, each asked for at the end of the one before."""
+    found = []
+    for _ in range(n):
+        found.append(next_window(now, WeekHours.daily(NIGHT), zone, weekend=weekend))
+        now = found[-1].end
+    return found
+
+
+CHANGES = [
+    ("Europe/Paris", (2026, 3, 29), -1),
+    ("Europe/Paris", (2026, 10, 25), +1),
+    ("America/New_York", (2026, 3, 8), -1),
+    ("America/New_York", (2026, 11, 1), +1),
+    ("Australia/Lord_Howe", (2026, 4, 5), +0.5),
+    ("Australia/Lord_Howe", (2026, 10, 4), -0.5),
+    ("Asia/Tokyo", (2026, 3, 29), 0),
+]
+
+
+@pytest.mark.parametrize(("name", "day", "change_h"), CHANGES)
+def test_in_weeks_in_which_clocks_change_only_that_night_and_that_weekend_have_another_length(name, day, change_h):
+    zone, change = Zone(name), timedelta(hours=change_h)
+    before = datetime(*day, 12, tzinfo=UTC) - timedelta(days=10)
+    first = next_window(before, WeekHours.daily(NIGHT), zone)
+
+    nights = windows_from(first.end, 21, zone)
+    weeks = windows_from(first.end, 15, zone, weekend=True)
+
+    lengths = [night.end - night.start for night in nights]
+    expected = timedelta(hours=10)
+    assert sum(lengths, timedelta()) == 21 * expected + change
+    assert sorted(set(lengths)) == sorted({expected, expected + change})
+    assert all(zone.wall(night.start).time() == time(22) and zone.wall(night.end).time() == time(8) for night in nights)
+    weekends = [window.end - window.start for window in weeks if window.end - window.start > timedelta(days=1)]
+    assert sorted(set(weekends)) == sorted({timedelta(hours=58), timedelta(hours=58) + change})
+
+
+def test_holidays_join_the_nights_around_them_however_many_they_are():
+    holidays = parse_holidays([f"2026-12-{day}" for day in range(21, 32)])
+
+    window = next_window(in_paris(2026, 12, 28, 12), WeekHours.daily(NIGHT), PARIS, holidays=holidays)
+
+    assert (window.start, window.end) == (in_paris(2026, 12, 20, 22), in_paris(2027, 1, 1, 8))
+
+
+def test_hours_are_written_as_they_are_read():
+    week = parse_week({"weekdays": "22:00-08:00", "weekend": "00:00-24:00", "sunday": None})
+
+    assert week == WeekHours(NIGHT, WHOLE_DAY, None)
+    assert week.to_plain() == {"weekdays": "22:00-08:00", "saturday": "00:00-24:00", "sunday": None}
+    assert parse_week("18:00-24:00").to_plain() == "18:00-24:00"
+    assert all(parse_week(one.to_plain()) == one for one in (week, parse_week("18:00-24:00")))
+
+
 @pytest.mark.parametrize(
     ("text", "hours"),
     [
@@ -169,6 +225,48 @@ def test_the_next_window_ends_after_now_and_opens_within_two_days(now, start, en
     assert window.start < window.end
     assert now < window.end
     assert window.start - now < timedelta(days=2, hours=1)
+
+
+edges = st.integers(4, 23).map(time)  # clocks change earlier in the night
+day_hours = st.one_of(
+    st.none(),
+    st.just(WHOLE_DAY),
+    st.tuples(edges, edges).filter(lambda pair: pair[0] != pair[1]).map(lambda pair: DailyHours(*pair)),
+)
+weeks = st.builds(WeekHours, day_hours, day_hours, day_hours)
+
+
+def is_open(wall, week, off):
+    """What a person reads off the clock on the wall, minute by minute."""
+
+    def holds(hours, *, of_yesterday):
+        if hours is None or hours.is_whole_day:
+            return hours is not None and not of_yesterday
+        crosses = hours.end < hours.start
+        if of_yesterday:
+            return crosses and wall.time() < hours.end
+        return wall.time() >= hours.start and (crosses or wall.time() < hours.end)
+
+    today, yesterday = wall.date(), wall.date() - timedelta(days=1)
+    return today in off or holds(week.of(today), of_yesterday=False) or holds(week.of(yesterday), of_yesterday=True)
+
+
+@given(now=instants, name=zones, week=weeks, off=st.sets(st.integers(-3, 3)))
+def test_an_instant_is_open_exactly_when_the_clock_and_the_calendar_say_so(now, name, week, off):
+    if week.is_always(weekend=False) or not any(week.days):
+        return
+    wall = now.astimezone(ZoneInfo(name)).replace(tzinfo=None)
+    days_off = {wall.date() + timedelta(days=k) for k in off}
+
+    window = next_window(now, week, Zone(name), holidays=days_off)
+
+    assert (window.start <= now) == is_open(wall, week, days_off)
+    before, at_end = (
+        moment.astimezone(ZoneInfo(name)).replace(tzinfo=None)
+        for moment in (window.end - timedelta(seconds=1), window.end)
+    )
+    assert is_open(before, week, days_off)
+    assert not is_open(at_end, week, days_off)
 
 
 @given(now=instants, name=zones, weekend=st.booleans())
