@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,11 +33,17 @@ Asked = Literal["", "stop", "hand_over"]
 
 @dataclass(slots=True)
 class Ears:
-    """What signals have asked of this process. The first one lets running variants finish, the next ends at once."""
+    """What signals have asked of this process; the first one counts.
+
+    Attributes
+    ----------
+    is_armed
+        Whether they interrupt what the process does; otherwise they are remembered.
+    """
 
     asked: Asked = ""
     why: str = ""
-    _armed: bool = field(default=True, init=False)
+    is_armed: bool = True
 
     def listen(self, stop: Asked = "stop") -> None:
         """Hear signals from now on; *stop* is what a SIGTERM asks for."""
@@ -58,7 +64,14 @@ class Ears:
         if not self.asked:
             self.asked, self.why = what, why
             print(f"sciflow: {why}: running variants finish first", file=sys.stderr)  # noqa: T201  into the log
-            signal.raise_signal(signal.SIGINT)
+            if self.is_armed:
+                signal.raise_signal(signal.SIGINT)
+
+    def arm(self) -> None:
+        """Let signals interrupt from now on; one that came before does so at once."""
+        self.is_armed = True
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 def drive(
@@ -170,6 +183,8 @@ def tell_failure(submission: Submission, error: BaseException) -> None:
 
 def _into_log() -> None:
     """Let what is printed appear in the log line by line."""
+    with contextlib.suppress(OSError):
+        os.fchmod(sys.stderr.fileno(), 0o600)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue]  # text streams have it

@@ -8,7 +8,7 @@ controller/                   of the sweep's owner alone
 ├── 000001.process.json       the daemon that has it in hand, or
 ├── 000001.generation.000001.json   the job that has: one for each, and what the sweep looked like when it began
 ├── 000001.generation.000001.end    how it ended, if it ended in good order
-├── 000001.begun              when its first batch was on the disk
+├── 000001.begun              when its first variant was sent
 ├── 000001.cancel             somebody asked to stop it
 ├── 000001.end                how it ended
 └── 000001.log                what the daemon said; 000001.<job id>.log, what a job said
@@ -159,7 +159,7 @@ class Submission:
 
     @property
     def begun(self) -> dict[str, Any] | None:
-        """When its first batch was on the disk (``time``), and whether that was out of hours (``overdue``)."""
+        """When its first variant was sent: ``time``, in Unix seconds."""
         return _read(self._file(".begun"))
 
     @property
@@ -203,9 +203,9 @@ class Submission:
         """Say which job the first one is."""
         self._publish(".job.json", {"job": job_id})
 
-    def tell_begun(self, *, overdue: bool) -> None:
-        """Say that the first batch is on the disk."""
-        self._publish(".begun", {"time": time.time(), "overdue": overdue})
+    def tell_begun(self, at: float) -> None:
+        """Say when the first variant was sent (Unix seconds); the first word counts."""
+        self._publish(".begun", {"time": at})
 
     def tell_generation(self, number: int, facts: Mapping[str, Any]) -> bool:
         """Be the job of this number; False when another one is."""
