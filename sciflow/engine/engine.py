@@ -281,6 +281,7 @@ class Engine:
         if host.is_here:
             self._judge_requirements(definition)
         engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
+        directory.add_definition(sweep.description)  # its status says what is to come
         host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
         return SweepHandle(directory.path)
 
