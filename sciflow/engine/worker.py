@@ -230,7 +230,7 @@ class _Run:
         begun = time.perf_counter()
         deadline = begun + self._batch.budget_s
         if self._batch.stop_at is not None:
-            deadline = min(deadline, begun + self._batch.stop_at - time.time())
+            deadline = min(deadline, begun + self._batch.stop_at - STOP_EARLY_S - time.time())
         n = 0
         try:
             while n < len(rows) and not self._over(deadline):

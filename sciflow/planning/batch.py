@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STOP_EARLY_S = 5.0
-"""So long before the window or the job ends no batch is sent, and tasks are asked to save and stop."""
+"""So long before the window or the job ends no variant is started any more, and tasks are asked to save and stop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
