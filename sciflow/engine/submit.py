@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sciflow import errors, interpreter
 from sciflow.batch.system import Job
+from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
 from sciflow.engine.order import versions
 from sciflow.engine.preflight import load_in_fresh_process
@@ -23,6 +24,8 @@ from sciflow.store.lease import check_free
 from sciflow.store.submissions import Submission, newest_submission
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sciflow.batch.system import BatchSystem
     from sciflow.clusters.protocol import Cluster
     from sciflow.engine.order import Order
@@ -57,7 +60,7 @@ class Controller(Protocol):
 def find_controller(controller: str | Controller | None, cluster: Cluster) -> Controller:
     """The controller of this name, or the object itself; without one, what suits the cluster."""
     if controller is None:
-        controller = "process" if cluster.name in {"local", "inline"} else cluster.name
+        controller = cluster.name if isinstance(cluster, BatchCluster) else "process"
     if not isinstance(controller, str):
         return controller
     return ProcessController() if controller == "process" else JobController(controller)
@@ -212,7 +215,11 @@ class JobController:
     queue, account : str, optional
         The partition or queue, and who pays.
     options : tuple of str
-        Further lines for the batch system (``"--qos=low"``).
+        Further options for the batch system, such as ``--qos=low``.
+    prologue : tuple of str
+        Lines of a shell that come first, such as ``module load gcc``.
+
+    What is not said of queue, account, options and prologue is that of the workers' jobs, if the workers are in jobs.
     """
 
     system: str = "slurm"
@@ -222,6 +229,7 @@ class JobController:
     queue: str | None = None
     account: str | None = None
     options: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
     is_here: bool = field(default=False, init=False)
 
     def start(self, directory: SweepDirectory, order: Order, system: BatchSystem | None = None) -> None:
@@ -254,7 +262,7 @@ class JobController:
         """What each job asks for, and the order with as many local workers as that allows."""
         cluster, resources = order.engine.cluster, order.definition.resources
         walltime_s = None if self.walltime is None else round(parse_seconds(self.walltime))
-        longest = system.limits(self.queue).walltime_s
+        longest = system.limits(self._manners(cluster)[0]).walltime_s
         if walltime_s is not None and longest is not None and walltime_s > longest:
             raise BatchError(
                 f"the controller asks for a walltime of {render_seconds(walltime_s)}, and the queue allows "
@@ -270,7 +278,19 @@ class JobController:
             order = order.with_cluster(LocalCluster(workers, cluster.dask_after_s))
         if self.memory is not None:
             memory_bytes = parse_bytes(self.memory)
-        return order, Asked(cores, memory_bytes, walltime_s, self.queue, self.account, self.options)
+        queue, account, options, prologue = self._manners(cluster)
+        return order, Asked(cores, memory_bytes, walltime_s, queue, account, options, prologue)
+
+    def _manners(self, cluster: Cluster) -> tuple[str | None, str | None, tuple[str, ...], tuple[str, ...]]:
+        """Queue, account, options and prologue, which are those of the workers' jobs unless they are said."""
+        if not isinstance(cluster, BatchCluster):
+            return self.queue, self.account, self.options, self.prologue
+        return (
+            self.queue or cluster.queue_name,
+            self.account or cluster.account,
+            self.options or tuple(cluster.options),
+            self.prologue or tuple(cluster.prologue),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +302,8 @@ class Asked:
     walltime_s: int
     queue: str | None = None
     account: str | None = None
-    options: tuple[str, ...] = ()
+    options: Sequence[str] = ()
+    prologue: Sequence[str] = ()
 
     @property
     def warn_s(self) -> int:
@@ -329,6 +350,7 @@ def _body(submission: Submission, generation: int) -> str:
     # exec: the warning before the walltime goes to the shell of the job alone
     return "\n".join(
         (
+            *submission.facts["job"]["prologue"],
             *([f"umask {umask}"] if umask else []),
             f"cd -- {shlex.quote(str(submission.facts['cwd']))} || cd /",
             f"export PYTHONPATH={shlex.quote(str(submission.facts['python_path']))}",

@@ -212,7 +212,7 @@ if __name__"""
 
     until(lambda: sweep.status().waiting)
     assert sweep.status().state == "waiting"
-    assert "opens at" in sweep.status().waiting
+    assert "opens" in sweep.status().waiting
     assert "while it waits" in sweep.cancel() or "was asked to stop" in str(sweep.status())
     assert sweep.wait(timeout=60).controller.how == "cancelled"
 
