@@ -154,7 +154,9 @@ class Driver:
         )
         shared = frozenset(task.name for task in plan.sharing.tasks)
         path = self._directory.path.absolute()
-        work: Work = BatchRunner(definition, str(path), facts, shared, sweep.codes)
+        priority = self._gate.policy.priority if self._cluster.name == "local" else None
+        niceness = 0 if priority is None else priority.niceness
+        work: Work = BatchRunner(definition, str(path), facts, shared, sweep.codes, niceness)
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         slots = self._cluster.n_slots(definition.resources)

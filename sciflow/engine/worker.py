@@ -61,6 +61,7 @@ class BatchRunner:
     facts : what every frame of this session says (revision, session, generation, environment)
     shared : tasks whose runs variants share
     codes : task → identity of its code and of the code that it depends on
+    niceness : how much worker processes yield to others, from 0 to 19
     """
 
     definition: Definition
@@ -68,13 +69,14 @@ class BatchRunner:
     facts: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    niceness: int = 0
     in_worker: bool = field(default=False, init=False)
     """Whether this is a copy in a process that does nothing else."""
     _tools: _Tools | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _in_worker, (self.definition, self.directory, self.facts, self.shared, self.codes)
+        return _in_worker, (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness)
 
     def drain(self) -> None:
         """Start no further variant; may be called from another thread."""
@@ -106,6 +108,9 @@ class BatchRunner:
                 gc.enable()
 
     def _prepare(self) -> _Tools:
+        if self.in_worker and self.niceness:
+            # absolute, so that preparing again changes nothing; it never raises the priority
+            os.setpriority(os.PRIO_PROCESS, 0, max(self.niceness, os.getpriority(os.PRIO_PROCESS, 0)))
         return _Tools(self, Path(self.directory), self._stop)
 
 
