@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_a_minute_opens_for_one_sweep_and_closes_for_another(start, tmp_path):
     working, waiting = start("working", 5000, change - 60), start("waiting", 20, change)
     sweeps = tmp_path / "sweeps"
 
-    until(lambda: (sweeps / "waiting/events/000001.jsonl").exists())
+    until((sweeps / "waiting/events/000001.jsonl").exists)
     until(lambda: read_status(sweeps / "waiting").waiting)
     assert f"waiting: window opens {clock(change)} UTC (in " in str(read_status(sweeps / "waiting"))
 
@@ -86,3 +87,24 @@ def test_a_minute_opens_for_one_sweep_and_closes_for_another(start, tmp_path):
     done = sciflow.open_results(sweeps / "waiting").to_dataframe()
     assert done["began"].min() >= change
     assert done["ended"].max() <= change + 60
+
+
+def niceness_of_worker(a):
+    import os
+
+    return {"nice": os.getpriority(os.PRIO_PROCESS, 0), "child": os.nice(0)}
+
+
+def test_workers_of_low_priority_yield_to_whatever_else_runs_here(tmp_path):
+    workflow = sciflow.ExperimentalWorkflow("nice")
+    workflow.add_task("niceness_of_worker", niceness_of_worker)
+    workflow.add_parameter_space({"a": [1, 2]})
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    engine = sciflow.Engine(
+        sciflow.LocalCluster(workers=1), directory=tmp_path, policy=sciflow.Priority("low"), progress=False
+    )
+
+    found = engine.execute_parameter_sweep(workflow).to_dataframe()
+
+    assert set(found["nice"]) == set(found["child"]) == {max(10, mine)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
