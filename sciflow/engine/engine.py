@@ -59,7 +59,8 @@ class Engine:
     directory : path, default "sweeps"
         Folder of the sweeps; the workflow's name is the folder of its sweep.
     policy : str or Policy, optional
-        When work may start, over the workflow's own policy: ``"immediate"`` or ``"off_peak"``.
+        When and how work may be done, over the workflow's own policy: ``"immediate"``, ``"off_peak"``, or an object
+        such as ``OffPeak("22:00-08:00") & Priority("low")``.
     progress : bool, default True
         Show progress on standard error.
     on_event : callable, optional
@@ -398,7 +399,9 @@ def find_cluster(cluster: str | Cluster | Client, workers: int | None = None) ->
 
 
 def _find_policy(policy: str | Policy | None) -> Policy | None:
-    return parse_policy(policy) if isinstance(policy, str) else policy
+    if policy is None or isinstance(policy, Policy):
+        return policy
+    return parse_policy(policy)
 
 
 def _policy_of_environment() -> Policy | None:

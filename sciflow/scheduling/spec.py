@@ -12,6 +12,9 @@ from sciflow.scheduling.policy import All, Immediate, Policy
 from sciflow.scheduling.priority import Priority
 
 
+_EXAMPLE = "{'preferred_hours': '22:00-08:00'}"
+
+
 def parse_policy(name: str, options: Mapping[str, object] | None = None) -> Policy:
     """The policy of this name; its options are the parameters of its class.
 
@@ -26,6 +29,10 @@ def parse_policy(name: str, options: Mapping[str, object] | None = None) -> Poli
     PolicyError
         For an unknown name or option, or a value that is not understood.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+        raise PolicyError(f"a policy is a name, or an object such as OffPeak('22:00-08:00'), not {name!r}")
+    if options is not None and not isinstance(options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # users
+        raise PolicyError(f"the options of policy {name!r} must be a mapping such as {_EXAMPLE}, not {options!r}")
     if name not in _POLICIES:
         *others, last = map(repr, _POLICIES)
         raise PolicyError(f"no scheduling policy named {name!r}; there are {', '.join(others)} and {last}")

@@ -381,6 +381,8 @@ def test_the_policy_of_the_environment_holds_unless_the_engine_has_its_own(tmp_p
     monkeypatch.setenv("SCIFLOW_POLICY", "immediate")
     assert Engine("inline", directory=tmp_path, progress=False).execute_parameter_sweep(workflow).status()["done"] == 6
     monkeypatch.setenv("SCIFLOW_POLICY", "whenever")
+    with pytest.raises(PolicyError, match="a policy is a name, or an object such as"):
+        Engine("inline", policy=sciflow.OffPeak)
     with pytest.raises(PolicyError, match="SCIFLOW_POLICY"):
         Engine("inline", directory=tmp_path / "2", progress=False).execute_parameter_sweep(workflow)
 

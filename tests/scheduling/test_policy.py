@@ -300,6 +300,8 @@ def test_a_policy_is_a_value_that_hashes_pickles_and_returns_from_plain_data(pol
     ("name", "options", "says"),
     [
         ("offpeak", {}, "no scheduling policy named 'offpeak'; there are 'immediate', 'off_peak', 'priority'"),
+        (OffPeak, None, "a policy is a name, or an object such as OffPeak('22:00-08:00'), not <class"),
+        ("off_peak", "22:00-08:00", "must be a mapping such as {'preferred_hours': '22:00-08:00'}, not '22:00-08:00'"),
         ("immediate", {"preferred_hours": "22:00-08:00"}, "has none"),
         ("off_peak", {"prefered_hours": "22:00-08:00"}, "its options are preferred_hours, weekend_preferred, holidays"),
         ("off_peak", {"preferred_hours": "25:00-08:00"}, "25:00"),

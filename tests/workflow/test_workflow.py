@@ -8,7 +8,7 @@ import pytest
 
 import sciflow.workflow.workflow as workflow_module
 from sciflow.errors import CycleError, OutputError, PolicyError, SciflowError, SpaceError, WorkflowError
-from sciflow.scheduling import Immediate
+from sciflow.scheduling import Immediate, OffPeak
 from sciflow.space import Axis, Grid, Zip
 from sciflow.workflow import ExperimentalWorkflow, Resources
 
@@ -39,7 +39,12 @@ def seed_workflow() -> ExperimentalWorkflow:
     workflow.set_resource_requirements(
         {"train_model": {"cpu_cores": 4, "memory_gb": 8, "gpu": True, "max_runtime_hours": 12}}
     )
+    workflow.set_scheduling_policy(OffPeak("22:00-08:00", timezone="UTC"))
+    by_object = workflow.policy
     workflow.set_scheduling_policy("off_peak", {"preferred_hours": "22:00-08:00", "timezone": "UTC"})
+    assert workflow.policy == by_object
+    with pytest.raises(PolicyError, match="has its own already"):
+        workflow.set_scheduling_policy(by_object, {"max_wait_hours": 4})
     workflow.add_visualization(
         "accuracy",
         {"type": "heatmap", "x_axis": "learning_rate", "y_axis": "hidden_layers", "value": "validation_accuracy"},
