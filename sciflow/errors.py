@@ -122,6 +122,10 @@ class SweepError(SciflowError, RuntimeError):
     """The sweep as a whole could not run."""
 
 
+class SiteError(SciflowError, ValueError):
+    """What was written of a site is not understood, or there is no batch system here."""
+
+
 class BatchError(SciflowError, RuntimeError):
     """A batch system refused what was asked of it; the text has its own words."""
 

@@ -178,25 +178,25 @@ def _job_end(said: str, exit_status: int, signalled: int, nodes: str, reason: st
     state = said.split(" ", maxsplit=1)[0]
     how = _ENDINGS[state]
     words = [said]
-    if signalled == _NO_LOG and reason in {"JobLaunchFailure", "RaisedSignal:53(Real-time_signal_19)", "", "None"}:
+    if signalled == _NO_LOG:
+        how = "never_started"
         words.append("its log could not be opened: does the folder exist on the node?")
+    elif state == "DEADLINE" and not started:
         how = "never_started"
-    elif signalled:
-        words.append(f"signal {signalled} ({_signal_name(signalled)})")
-    elif exit_status:
-        words.append(f"exit status {exit_status}")
-    if state == "DEADLINE" and not started:
-        how = "never_started"
-        words.append("it could not have ended in time")
-    if state == "FAILED" and reason == "OutOfMemory":
+        words.append("it could not have ended in time any more")
+    elif state == "FAILED" and reason == "OutOfMemory":
         how = "out_of_memory"
-    if reason not in {"", "None", "NonZeroExitCode", "TimeLimit"}:
+    if how == "exit":
+        words.append(f"signal {signalled} ({_signal_name(signalled)})" if signalled else f"exit status {exit_status}")
+    # of a job that has run, the reason may still be the one for which it waited
+    if not started and reason not in {"", "None", "DeadLine"}:
         words.append(reason)
+    told = started and how in {"finished", "exit", "out_of_memory"}
     return JobEnd(
         how=how,
         words=", ".join(words),
-        exit_status=None if signalled or not started else exit_status,
-        signal=signalled or None,
+        exit_status=exit_status if told and not signalled else None,
+        signal=signalled if told and signalled else None,
         node=nodes,
     )
 
