@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sciflow.planning.plan import Plan
     from sciflow.workflow.binding import Definition
 
-CLUSTERS = ("local", "inline")
+CLUSTERS = ("local", "inline", "slurm", "pbs")
 ON_STALE = ("ask", "keep", "rerun", "error")
 
 
@@ -55,8 +55,10 @@ def _options_of_a_run(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that `run` and `retry` share."""
     for option in reversed(
         (
-            click.option("--cluster", type=click.Choice(CLUSTERS), help="Worker processes, or this one."),
-            click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of local workers."),
+            click.option(
+                "--cluster", type=click.Choice(CLUSTERS), help="Worker processes here, this process, or jobs."
+            ),
+            click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers."),
             click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says."),
             click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing."),
             click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
@@ -274,7 +276,7 @@ def engine_options(
     if workers is not None and cluster == "inline":
         raise click.UsageError("--workers is for --cluster local; inline runs in this process alone")
     return {
-        "cluster": "local" if workers is not None else cluster,
+        "cluster": "local" if workers is not None and cluster is None else cluster,
         "workers": workers,
         "policy": "immediate" if now else None,
         "progress": False if quiet else None,

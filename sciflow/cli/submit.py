@@ -27,7 +27,7 @@ CONTROLLERS = ("process", "slurm", "pbs")
 )
 @file_argument
 @click.option("--cluster", type=click.Choice(CLUSTERS), help="Where the workers are.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of local workers.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers.")
 @click.option(
     "--controller",
     type=click.Choice(CONTROLLERS),
