@@ -11,7 +11,6 @@ from sciflow.scheduling.offpeak import OPTIONS, OffPeak
 from sciflow.scheduling.policy import All, Immediate, Policy
 from sciflow.scheduling.priority import Priority
 
-
 _EXAMPLE = "{'preferred_hours': '22:00-08:00'}"
 
 

@@ -39,12 +39,7 @@ def seed_workflow() -> ExperimentalWorkflow:
     workflow.set_resource_requirements(
         {"train_model": {"cpu_cores": 4, "memory_gb": 8, "gpu": True, "max_runtime_hours": 12}}
     )
-    workflow.set_scheduling_policy(OffPeak("22:00-08:00", timezone="UTC"))
-    by_object = workflow.policy
     workflow.set_scheduling_policy("off_peak", {"preferred_hours": "22:00-08:00", "timezone": "UTC"})
-    assert workflow.policy == by_object
-    with pytest.raises(PolicyError, match="has its own already"):
-        workflow.set_scheduling_policy(by_object, {"max_wait_hours": 4})
     workflow.add_visualization(
         "accuracy",
         {"type": "heatmap", "x_axis": "learning_rate", "y_axis": "hidden_layers", "value": "validation_accuracy"},
@@ -126,6 +121,17 @@ def test_a_workflow_shows_its_tasks_and_parameters():
 def test_without_a_policy_work_may_start_at_once():
     assert ExperimentalWorkflow("study").policy == Immediate()
     assert seed_workflow().policy.to_dict()["name"] == "off_peak"
+
+
+def test_a_policy_may_be_an_object_instead_of_a_name_and_its_options():
+    workflow = ExperimentalWorkflow("w")
+    policy = OffPeak("22:00-08:00", timezone="UTC")
+
+    workflow.set_scheduling_policy(policy)
+
+    assert workflow.policy == policy == seed_workflow().policy
+    with pytest.raises(PolicyError, match="has its own already"):
+        workflow.set_scheduling_policy(policy, {"max_wait_hours": 4})
 
 
 def test_the_public_surface_is_small():
