@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import sys
 import threading
@@ -21,7 +22,7 @@ from sciflow.clusters.keys import new_keys
 from sciflow.clusters.office import Arrival, Office
 from sciflow.clusters.pool import Pool
 from sciflow.clusters.protocol import Answer
-from sciflow.clusters.roster import MARGIN_S, Roster, Seat
+from sciflow.clusters.roster import Roster, Seat
 from sciflow.clusters.supervisor import Inquest, Supervisor
 from sciflow.clusters.worker_script import worker_body
 from sciflow.planning.batch import Ack
@@ -199,7 +200,9 @@ class JobWorkers:
         job = self._supervisor.came(resource_class, number)
         if job is None:
             return  # of a driver before this one, or of a job that was given up
-        ends_at = None if job.walltime_s is None else time.time() + job.walltime_s - START_S
+        # until the batch system says it
+        walltime_s = job.walltime_s or math.inf
+        ends_at = max(job.submitted_at + walltime_s, time.time() + walltime_s - START_S)
         if job.state is not None and job.state.ends_at is not None:
             ends_at = job.state.ends_at
         with self._lock:
@@ -256,20 +259,21 @@ class JobWorkers:
             options=tuple(options.options),
         )
 
-    def n_useless(self, pool: Pool) -> int:
-        """Workers whose job ends before another variant would."""
-        need = MARGIN_S + 1.5 * (pool.variant_s or 0.0)
+    def spent_jobs(self, pool: Pool) -> list[int]:
+        """Jobs that end before another variant would."""
+        now = time.time()
         with self._lock:
             self._refresh_ends(pool)
-            seats = [seat for seat in self._roster.seats.values() if seat.resource_class == pool.kind.name]
-        return sum(seat.ends_at is not None and seat.ends_at - time.time() < need for seat in seats)
+            mine = [seat for seat in self._roster.seats.values() if seat.resource_class == pool.kind.name]
+            fit = {seat.number for seat in mine if not seat.is_sure or seat.takes(pool.variant_s, now)}
+            return [seat.number for seat in mine if seat.number not in fit]
 
     def _refresh_ends(self, pool: Pool) -> None:
         """What the batch system says of the end of a job is truer than what was guessed when its worker came."""
         for seat in self._roster.seats.values():
             job = pool.jobs.get(seat.number)
             if seat.resource_class == pool.kind.name and job is not None and job.state is not None:
-                seat.ends_at = job.state.ends_at or seat.ends_at
+                seat.ends_at, seat.is_sure = job.state.ends_at or math.inf, True
 
     def idle_jobs(self, pool: Pool) -> list[int]:
         """Jobs whose workers have nothing to do."""

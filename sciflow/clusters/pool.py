@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from sciflow.batch.system import JobEnd, JobState
@@ -35,6 +36,8 @@ class PoolJob:
         What it asked for.
     n_came, n_there
         Workers of it that ever connected, and that are connected now.
+    alone_since
+        When the last of them left (monotonic seconds).
     state
         What the batch system said of it last.
     cancelled
@@ -48,6 +51,7 @@ class PoolJob:
     walltime_s: int | None = None
     n_came: int = 0
     n_there: int = 0
+    alone_since: float | None = None
     state: JobState | None = None
     cancelled: bool = False
     end: JobEnd | None = None
@@ -93,10 +97,23 @@ class Pool:
             enough = math.ceil(self.demand * self.variant_s / USEFUL_S)
         return max(1, min(self.most, self.demand, enough))
 
-    def n_missing_jobs(self, n_useless: int = 0) -> int:
-        """How many jobs to submit; *n_useless* workers are there that take nothing more."""
-        there = len(self.jobs) * self.per_job - n_useless
-        return max(0, math.ceil((self.n_wanted() - there) / self.per_job))
+    def decide(self, useless: Collection[int], idle: Collection[int]) -> tuple[int, list[PoolJob]]:
+        """How many jobs to submit, and which to cancel.
+
+        Parameters
+        ----------
+        useless
+            Jobs whose workers take nothing more, because the job ends soon, or are gone.
+        idle
+            Jobs whose workers have nothing to do now.
+        """
+        mine = [job for job in self.jobs.values() if not job.cancelled]
+        useful = [job for job in mine if job.number not in useless]
+        n_jobs = math.ceil(self.n_wanted() / self.per_job)
+        over = [job for job in mine if job.number in useless and (job.number in idle or not job.n_there)]
+        if self.demand <= 0:  # one that waits may be wanted again in a moment, unless nothing is left
+            over += [job for job in useful if job.number in idle or job.n_came == 0]
+        return max(0, n_jobs - len(useful)), over
 
     def grow(self, how: str) -> None:
         """Ask for more from now on, after a job ended for want of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -28,7 +29,9 @@ class Seat:
     resource_class, number
         Which job of which class it came with.
     since, ends_at
-        When it came, and when its job ends at the latest (Unix seconds); None is never.
+        When it came, and when its job ends at the latest (Unix seconds).
+    is_sure
+        Whether the batch system has said when that is.
     batch
         What it runs.
     """
@@ -37,15 +40,14 @@ class Seat:
     resource_class: str
     number: int
     since: float
-    ends_at: float | None = None
+    ends_at: float = math.inf
+    is_sure: bool = False
     batch: Batch | None = None
 
-    def fits(self, batch: Batch, now: float) -> bool:
-        """Whether a variant of the batch probably ends before the job does; a fresh job is all that it can get."""
-        if self.ends_at is None or batch.variant_s is None:
-            return self.ends_at is None or now < self.ends_at - MARGIN_S
-        left, whole = self.ends_at - MARGIN_S - now, self.ends_at - self.since
-        return left > _SPREAD * batch.variant_s or left > 0.9 * whole - MARGIN_S
+    def takes(self, variant_s: float | None, now: float) -> bool:
+        """Whether a variant that takes so long probably ends before the job does; a fresh job is all it can get."""
+        left, whole = self.ends_at - MARGIN_S - now, self.ends_at - MARGIN_S - self.since
+        return left > 0 and (left > _SPREAD * (variant_s or 0.0) or left > 0.9 * whole)
 
 
 @dataclass(slots=True)
@@ -84,8 +86,8 @@ class Roster:
                 continue
             free = [s for s in self.seats.values() if s.batch is None and s.resource_class == resource_class]
             # the shortest time that is enough, so that what takes long finds the longest
-            for seat in sorted(free, key=lambda seat: seat.ends_at or float("inf")):
-                if waiting and seat.fits(waiting[0], now):
+            for seat in sorted(free, key=lambda seat: seat.ends_at):
+                if waiting and seat.takes(waiting[0].variant_s, now):
                     seat.batch = _stopping_before(waiting.popleft(), seat.ends_at)
                     given.append((seat, seat.batch))
         return given
@@ -105,8 +107,8 @@ class Roster:
         return batches
 
 
-def _stopping_before(batch: Batch, ends_at: float | None) -> Batch:
-    if ends_at is None:
+def _stopping_before(batch: Batch, ends_at: float) -> Batch:
+    if ends_at == math.inf:
         return batch
     stop_at = ends_at - MARGIN_S + STOP_EARLY_S
     return replace(batch, stop_at=stop_at if batch.stop_at is None else min(batch.stop_at, stop_at))

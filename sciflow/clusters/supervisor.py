@@ -25,6 +25,7 @@ _SOON_S = 3.0  # between questions while something is to be found out
 _TICK_S = 0.25
 _PATIENCE = 3  # jobs that end one after another without a worker that came; submissions that are refused
 _INQUEST_S = 40.0  # how long to wait for the batch system's word on a worker that is gone
+_LONELY_S = 15.0  # a nanny takes less to bring another worker
 _TAIL_BYTES = 2000
 _CAUSES = {
     "walltime": "walltime",
@@ -63,8 +64,8 @@ class Orders(Protocol):
         """The job to submit as number *number* of a pool, or None when now is not the moment."""
         ...
 
-    def n_useless(self, pool: Pool) -> int:
-        """Workers of a pool that take nothing more because their job ends soon."""
+    def spent_jobs(self, pool: Pool) -> list[int]:
+        """Numbers of jobs whose workers take nothing more because the job ends soon."""
         ...
 
     def idle_jobs(self, pool: Pool) -> list[int]:
@@ -137,6 +138,7 @@ class Supervisor:
         if job is not None:
             job.n_came += 1
             job.n_there += 1
+            job.alone_since = None
             with self._lock:
                 for one in self._inquests:
                     one.is_replaced |= (one.resource_class, one.number) == (resource_class, number)
@@ -150,6 +152,7 @@ class Supervisor:
         job = self._pools[resource_class].jobs.get(number)
         if job is not None:
             job.n_there -= 1
+            job.alone_since = None if job.n_there else time.monotonic()
         self._look_soon()
 
     def close(self) -> None:
@@ -191,8 +194,15 @@ class Supervisor:
             self._look()
         self._hold_inquests()
         for pool in self._pools.values():
-            self._let_go(pool)
-            self._submit(pool)
+            n_new, over = pool.decide(self._useless(pool), self._orders.idle_jobs(pool))
+            self._cancel(over)
+            self._submit(pool, n_new)
+
+    def _useless(self, pool: Pool) -> set[int]:
+        """Jobs that do nothing more for us."""
+        now = time.monotonic()
+        lonely = (one for one in pool.jobs.values() if one.alone_since and now - one.alone_since > _LONELY_S)
+        return {*self._orders.spent_jobs(pool), *(one.number for one in lonely)}
 
     def _look_soon(self) -> None:
         self._pause_s = LOOK_S
@@ -292,25 +302,15 @@ class Supervisor:
 
     # --------------------------------------------------------------------------------------------------------- submit
 
-    def _let_go(self, pool: Pool) -> None:
-        """Cancel jobs that nobody needs any more: those that wait, and those whose workers have nothing to do."""
-        n_surplus = len(pool.jobs) - math.ceil(pool.n_wanted() / pool.per_job)
-        if n_surplus <= 0:
-            return
-        idle = {*self._orders.idle_jobs(pool)}
-        some = [job for job in pool.jobs.values() if not job.cancelled and (job.n_came == 0 or job.number in idle)]
-        some = some[-n_surplus:]
-        self._cancel(some)
-
     def _cancel(self, jobs: list[PoolJob]) -> None:
         if jobs:
             for job in jobs:
                 job.cancelled = True
             self._ask(lambda: self._system.cancel([job.job_id for job in jobs]))
 
-    def _submit(self, pool: Pool) -> None:
+    def _submit(self, pool: Pool, n_new: int) -> None:
         n = min(
-            pool.n_missing_jobs(self._orders.n_useless(pool)),
+            n_new,
             self._most_waiting - sum(one.n_waiting for one in self._pools.values()),
             self._n_allowed(pool),
         )
