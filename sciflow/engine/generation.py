@@ -167,7 +167,8 @@ class GenerationOfJobs:
             now = datetime.now(UTC)
             stop_by = self._stop_by()
             is_over = stop_by is not None and now >= stop_by - timedelta(seconds=30)
-            if is_over or begin_of(self._gate.opening(), now, self._start_by()) is not None:
+            # of the policy alone: this job's own end would hide when the window opens
+            if is_over or begin_of(self._gate_of(self._policy()).opening(), now, self._start_by()) is not None:
                 self._ears.ask("hand_over", self._gate.explain())
 
     def _stop_by(self) -> datetime | None:
