@@ -17,6 +17,7 @@ from sciflow.analysis.tally import Tally
 from sciflow.analysis.words import render_wait
 from sciflow.planning.rate import recent_rate
 from sciflow.running.live import read_notes
+from sciflow.scheduling import Conditions, policy_from_dict
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.eventlog import EventLog
 from sciflow.store.process import is_running
@@ -97,7 +98,11 @@ class Follower:
         n_missing = max(0, counts["n_variants"] - counts["n_done"] - counts["n_failed"] - counts["n_stale"])
         failures, n_reasons = ([], 0) if tally is None else tally.failures(_MOST_REASONS)
         notes = self._notes(session) if driver is not None and driver.life in {"alive", "silent"} else []
-        waiting = render_wait(said.wait, now) if said is not None and alive else ""
+        controller = self._controller(session)
+        if controller is not None and controller.state == "queued":
+            waiting = self._wait_in_queue(now)
+        else:
+            waiting = render_wait(said.wait, now) if said is not None and alive else ""
         n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
         rate = None if said is None or not alive or waiting else said.recent_rate(now)
         left = None if rate is None or n_left is None else TimeLeft(*rate.left_s(n_left))
@@ -121,7 +126,7 @@ class Follower:
             failures=tuple(failures),
             events=() if said is None else tuple(said.newest),
             problems=() if self._snapshot is None else self._snapshot.problems,
-            controller=self._controller(session),
+            controller=controller,
         )
 
     # ------------------------------------------------------------------------------------------------------- records
@@ -178,6 +183,25 @@ class Follower:
             message="; ".join(submission.last_words()) if state == "died" and not message else message,
             cancel_requested=submission.cancel_requested,
         )
+
+    def _wait_in_queue(self, now: float) -> str:
+        """What its policy says while no job of a controller is at work; empty when work may start."""
+        submission = newest_submission(self.directory)
+        facts = {} if submission is None else submission.facts
+        begun = None if submission is None else submission.begun
+        try:
+            policy = policy_from_dict(facts["policy"])
+            conditions = Conditions(
+                dt.datetime.fromtimestamp(now, dt.UTC),
+                asked_at=dt.datetime.fromisoformat(str(facts["asked_at"])),
+                begun_at=None if begun is None else dt.datetime.fromtimestamp(begun["time"], dt.UTC),
+            )
+        except (KeyError, ValueError):  # of another release, or calendars of countries are not installed here
+            return ""
+        opening = policy.opening(conditions)
+        if opening.may_start or opening.next_open is None:
+            return ""
+        return render_wait({"reason": policy.reason(conditions), "next_open": opening.next_open.timestamp()}, now)
 
     def _notes(self, session: SessionFacts | None) -> list[Note]:
         """What the living workers of the session say."""

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from sciflow.store.compact import compact
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.frame import Frame
 from sciflow.store.lease import Session
+from sciflow.store.submissions import Submission
 from sciflow.testing.sweeps import known_outcome_sweep, record_outcomes
 
 N = 40
@@ -351,6 +352,22 @@ def test_the_time_until_the_window_opens_is_that_of_the_reader(sweep):
     assert "waiting: window opens 22:00 UTC (in 3 h 12 min); 12 of 40 done" in str(later)
     assert later.to_dict()["waiting"] == "window opens 22:00 UTC (in 3 h 12 min)"
     assert at_the_opening.waiting == "window opens 22:00 UTC (any moment now)"
+
+
+def test_the_wait_of_a_controller_whose_next_job_is_in_the_queue_is_told_too(sweep):
+    asked_at = datetime(2026, 11, 21, 14, tzinfo=UTC)
+    facts = {
+        "kind": "job",
+        "policy": OffPeak("22:00-08:00", timezone="UTC").to_dict(),
+        "asked_at": asked_at.isoformat(),
+    }
+    sweep.session.end()
+    Submission.create(sweep.directory, facts, b"")
+
+    by_day, by_night = (looked(sweep, (asked_at + timedelta(hours=h)).timestamp()) for h in (4.8, 9))
+
+    assert (by_day.state, by_day.waiting) == ("submitted", "window opens 22:00 UTC (in 3 h 12 min)")
+    assert (by_night.state, by_night.waiting) == ("submitted", "")
 
 
 def test_another_reason_to_wait_is_no_other_pause(sweep):
