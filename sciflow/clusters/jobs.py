@@ -84,6 +84,7 @@ class JobWorkers:
 
     def __init__(self, system: BatchSystem, options: JobOptions, payload: bytes, setting: Setting) -> None:
         self._options, self._setting = options, setting
+        self._priority = () if setting.priority is None else setting.priority.job_options(system.name)
         self._roster = Roster()
         self._lock = threading.RLock()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
@@ -256,7 +257,7 @@ class JobWorkers:
             end_by=slot.end_by,
             queue=options.queue,
             account=options.account,
-            options=tuple(options.options),
+            options=(*self._priority, *options.options),  # of options that are given twice the last one holds
         )
 
     def spent_jobs(self, pool: Pool) -> list[int]:

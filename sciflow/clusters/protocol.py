@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sciflow.planning.batch import Ack, Batch
     from sciflow.planning.classes import Classes
     from sciflow.scheduling.opening import Opening
+    from sciflow.scheduling.priority import Priority
     from sciflow.scheduling.slot import Slot
     from sciflow.workflow import Resources
 
@@ -50,6 +51,7 @@ class Setting:
     slot : the times of a job that is submitted now, given the walltime wanted and the least that is worth it; None
         when now is not the moment for one
     tell : notes an event
+    priority : how work stands behind that of others; None when nothing is said
     """
 
     directory: Path
@@ -58,6 +60,7 @@ class Setting:
     opening: Callable[[], Opening]
     slot: Callable[[float | None, float], Slot | None]
     tell: Callable[..., object]
+    priority: Priority | None = None
 
 
 class Work(Protocol):

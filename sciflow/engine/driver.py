@@ -154,15 +154,16 @@ class Driver:
         )
         shared = frozenset(task.name for task in plan.sharing.tasks)
         path = self._directory.path.absolute()
-        priority = self._gate.policy.priority if self._cluster.name == "local" else None
-        niceness = 0 if priority is None else priority.niceness
+        gate = self._gate
+        priority = gate.policy.priority
+        niceness = priority.niceness if priority is not None and self._cluster.name == "local" else 0
         work: Work = BatchRunner(definition, str(path), facts, shared, sweep.codes, niceness)
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         slots = self._cluster.n_slots(definition.resources)
         journal.tell("sweep.started", todo=plan.n_todo, variants=plan.n_variants, slots=slots)
-        gate = self._gate
-        setting = Setting(path, self._directory.sweep[:8], plan.sharing.classes, gate.opening, gate.slot, journal.tell)
+        name, classes = self._directory.sweep[:8], plan.sharing.classes
+        setting = Setting(path, name, classes, gate.opening, gate.slot, journal.tell, priority)
         begun = time.monotonic()
         ending: Ending
         while True:
