@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_HOURS = "22:00-08:00"
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class OffPeak(Policy):
     """Work in the preferred hours of each day, and all day on days off.
 
@@ -98,6 +98,11 @@ class OffPeak(Policy):
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self._refuse_contradictions()
+
+    def __repr__(self) -> str:
+        told = {key: value for key, value in self.to_dict().items() if key not in {"name", "preferred_hours"} and value}
+        options = "".join(f", {key}={value!r}" for key, value in told.items())
+        return f"OffPeak({self.preferred_hours.to_plain()!r}{options})"
 
     def opening(self, conditions: Conditions) -> Opening:
         """Open inside a window, until its end; outside for as many cores as are allowed there."""

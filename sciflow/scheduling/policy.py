@@ -88,7 +88,7 @@ class Immediate(Policy):
         return {"name": "immediate"}
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class All(Policy):
     """Several policies at once: work may start when each of them lets it, and ends when the first closes.
 
@@ -106,6 +106,9 @@ class All(Policy):
         if sum(one.priority is not None for one in flat) > 1:
             raise PolicyError(f"two priorities in one policy: {', '.join(map(repr, flat))}; leave one of them")
         object.__setattr__(self, "policies", flat)
+
+    def __repr__(self) -> str:
+        return " & ".join(map(repr, self.policies)) if len(self.policies) > 1 else f"All([{self.policies[0]!r}])"
 
     def opening(self, conditions: Conditions) -> Opening:
         """Open while all are; shut, it says when all will be open, if the clock alone decides."""

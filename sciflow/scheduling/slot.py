@@ -58,6 +58,8 @@ def find_slot(policy: Policy, conditions: Conditions, wanted_s: float | None, le
     if opening.stop_by is None:
         return Slot(begin, None, wanted)
     left = math.floor((opening.stop_by - (begin or conditions.now)).total_seconds())
+    if left > 60:  # SLURM rounds walltimes up to whole minutes, and starts no job that would then end too late
+        left -= left % 60
     walltime = left if wanted is None else min(wanted, left)
     least = math.ceil(least_s)
     if walltime < max(1, least if wanted is None else min(least, wanted)):

@@ -296,6 +296,13 @@ def test_a_policy_is_a_value_that_hashes_pickles_and_returns_from_plain_data(pol
     assert hash(pickle.loads(pickle.dumps(policy))) == hash(policy)
 
 
+@pytest.mark.parametrize("policy", EVERY_KIND, ids=repr)
+def test_a_policy_shows_itself_as_it_is_written(policy):
+    names = {"All": All, "Immediate": Immediate, "LoadAware": LoadAware, "OffPeak": OffPeak, "Priority": Priority}
+
+    assert eval(repr(policy), names) == policy
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
