@@ -14,7 +14,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sciflow.errors import SciflowError, SweepError
 from sciflow.store.directory import SweepDirectory
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sciflow.events import Event
 
 Asked = Literal["", "stop", "hand_over"]
+
+TERMINATED: Final = "SIGTERM"
 
 
 @dataclass(slots=True)
@@ -51,7 +53,7 @@ class Ears:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # background processes of a shell ignore it
 
         def terminated(*_: object) -> None:
-            self.ask(stop, "SIGTERM")
+            self.ask(stop, TERMINATED)
 
         def warned(*_: object) -> None:
             self.ask("hand_over", "the walltime is about to end")

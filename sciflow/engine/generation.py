@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.engine.chain import EndOfJob, begin_of, mark_of, why_give_up
-from sciflow.engine.controller import Ears, drive, pass_on_cancel, read_submission, tell_failure
+from sciflow.engine.controller import TERMINATED, Ears, drive, pass_on_cancel, read_submission, tell_failure
 from sciflow.engine.gate import Gate
 from sciflow.engine.submit import controller_job, controller_name, find_system
 from sciflow.errors import (
@@ -315,7 +315,9 @@ class GenerationOfJobs:
         """Leave the sweep to the next job."""
         if self._successor and how == "handed_over":
             jobs = self._jobs()
-            if jobs and self._successor not in jobs:  # somebody took it away
+            if jobs and self._successor not in jobs:
+                if self._ears.why == TERMINATED:  # both at once: somebody wants an end of it
+                    return self._end("stopped", "its jobs were cancelled, not through sciflow")
                 self._successor = ""
         if not self._try_to_queue():
             return self._end("stopped", "its job's time is over and no further one could be queued; see the log")

@@ -1,0 +1,230 @@
+"""Controllers in jobs of a real SLURM: kills, cancellations, walltimes and lost nodes; asked of squeue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import sciflow
+from sciflow.engine.submit import job_prefix
+
+pytestmark = pytest.mark.slurm
+
+SCRIPT = """
+import os, sys, time
+import sciflow
+
+def slow(a):
+    time.sleep(0.25)
+    if os.environ.get("DEADLY"):
+        os.kill(int(os.environ["SCIFLOW_DRIVER"]), 9)
+    with open("calls.txt", "a") as file:
+        file.write(f"{a}\\n")
+    return {"y": a}
+
+workflow = sciflow.ExperimentalWorkflow("chained")
+workflow.add_task("slow", slow)
+workflow.add_parameter_space({"a": range(int(os.environ.get("N", "60")))})
+"""
+
+SUBMIT = """
+from sciflow.engine.submit import JobController
+controller = JobController("slurm", walltime=os.environ.get("WALLTIME", "1h"))
+sciflow.Engine(sciflow.LocalCluster(workers=2), policy=POLICY).submit(workflow, controller=controller)
+print("submitted", flush=True)
+"""
+
+
+def squeue(form):
+    done = subprocess.run(["squeue", "--noheader", f"--format={form}"], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def study(tmp_path, slurm):
+    """A folder with a script; no job of it is left behind."""
+    yield Study(tmp_path)
+    Study(tmp_path).cancel_all()
+
+
+class Study:
+    """A script, its sweep, and what squeue says of its jobs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def write(self, policy="None"):
+        (self.folder / "study.py").write_text(SCRIPT + SUBMIT.replace("POLICY", policy))
+
+    def submit(self, policy="None", **environment):
+        self.write(policy)
+        done = subprocess.run(
+            [sys.executable, "study.py"],
+            cwd=self.folder,
+            env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return self.sweep
+
+    @property
+    def sweep(self):
+        return sciflow.attach(self.folder / "sweeps/chained")
+
+    @property
+    def prefix(self):
+        from sciflow.store.directory import SweepDirectory
+
+        return job_prefix(SweepDirectory.open(self.folder / "sweeps/chained"))
+
+    @property
+    def jobs(self):
+        """State of each job in the queue, by id."""
+        rows = (line.split() for line in squeue("%i %j %T"))
+        return {job: state for job, name, state in rows if name.startswith(self.prefix) and state != "COMPLETING"}
+
+    @property
+    def running(self):
+        return [job for job, state in self.jobs.items() if state == "RUNNING"]
+
+    @property
+    def calls(self):
+        return sorted(map(int, (self.folder / "calls.txt").read_text().split()))
+
+    def cancel_all(self):
+        if (self.folder / "sweeps/chained/sweep.json").exists() and self.jobs:
+            subprocess.run(["scancel", *self.jobs], check=True)
+
+
+def until(holds, patience_s=60):
+    give_up = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+
+
+def test_the_sweep_goes_on_when_every_process_of_the_shell_that_submitted_it_is_killed(study):
+    study.write()
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", f"{sys.executable} study.py; sleep 1000"],
+        cwd=study.folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert shell.stdout.readline() == b"submitted\n"
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.communicate()
+
+    status = study.sweep.wait(timeout=90)
+
+    assert (status.state, status.n_done, status.controller.how) == ("complete", 60, "finished")
+    until(lambda: not study.jobs)
+
+
+def test_controllers_that_are_cancelled_by_hand_and_killed_are_followed_by_the_next(study):
+    sweep = study.submit(N=80)
+    until(lambda: sweep.status().n_done > 2)
+    subprocess.run(["scancel", *study.running], check=True)
+    until(lambda: sweep.status().controller.generation == 2 and sweep.status().driver.life == "alive")
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+
+    status = sweep.wait(timeout=90)
+
+    assert (status.state, status.n_done, status.controller.generation) == ("complete", 80, 3)
+    assert set(study.calls) == set(range(80))
+    assert len(study.calls) <= 80 + 2  # what ran when its driver was killed runs again
+    until(lambda: not study.jobs)
+
+
+def test_cancel_of_a_controller_at_work_leaves_no_job(study):
+    sweep = study.submit(N=1000)
+    until(lambda: sweep.status().n_done > 2)
+
+    said = sweep.cancel()
+    status = sweep.wait(timeout=60)
+
+    assert "it takes no new work" in said
+    assert (status.state, status.controller.how) == ("stopped", "cancelled")
+    until(lambda: not study.jobs)
+
+
+def test_cancel_of_a_controller_that_waits_for_its_window_leaves_no_job(study):
+    policy = """(lambda now, hours: sciflow.scheduling.parse_policy("off_peak", {
+        "preferred_hours": "-".join(f"{now + hours(hours=n):%H:%M}" for n in (3, 4)), "timezone": "UTC"}))(
+        __import__("datetime").datetime.now(__import__("datetime").timezone.utc), __import__("datetime").timedelta)"""
+    sweep = study.submit(policy)
+    until(lambda: list(study.jobs.values()) == ["PENDING"] and sweep.status().controller.generation == 1)
+
+    status = sweep.status()
+    said = sweep.cancel()
+
+    assert status.state == "submitted"
+    until(lambda: "BeginTime" in str(sweep.status()) or not sweep.status().is_driven)
+    assert "taken out of the queue" in said
+    assert not study.jobs
+    assert sweep.wait(timeout=60).controller.how == "cancelled"
+    assert not (study.folder / "calls.txt").exists()
+
+
+def test_jobs_that_are_all_cancelled_by_hand_stay_so(study):
+    sweep = study.submit(N=1000)
+    until(lambda: len(study.jobs) == 2 and sweep.status().n_done > 2)
+    subprocess.run(["scancel", *sorted(study.jobs, reverse=True)], check=True)
+
+    status = sweep.wait(timeout=90)
+
+    assert status.state in {"died", "stopped"}  # killed before it could say so, or not
+    assert not status.is_complete
+    assert "cancelled, not through sciflow" in str(status) or "no job of it is in the queue" in str(status)
+    assert not study.jobs
+
+
+def test_an_order_that_cannot_be_loaded_ends_the_chain_with_words(study):
+    sweep = study.submit(N=1000)
+    until(lambda: sweep.status().n_done > 2)
+    (order,) = (study.folder / "sweeps/chained/controller").glob("*.order.*")
+    order.chmod(0o600)
+    order.write_bytes(b"something else")
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+
+    status = sweep.wait(timeout=90)
+
+    assert (status.controller.state, status.controller.how) == ("ended", "failed")
+    assert "is damaged; submit it again: what is finished is kept" in str(status)
+    until(lambda: not study.jobs)
+
+
+@pytest.mark.slow
+def test_a_walltime_of_a_minute_is_handed_over_in_good_order(study):
+    sweep = study.submit(N=420, WALLTIME="1min")
+
+    status = sweep.wait(timeout=280)
+
+    assert (status.state, status.n_done) == ("complete", 420)
+    assert status.controller.generation >= 2
+    assert study.calls == list(range(420))  # nothing was lost, and nothing ran twice
+    until(lambda: not study.jobs)
+
+
+@pytest.mark.slow
+def test_a_lost_node_and_a_restarted_slurm_cost_nothing_but_time(study, slurm):
+    sweep = study.submit(N=300)
+    until(lambda: sweep.status().n_done > 2)
+    (node,) = {line.split()[1] for line in squeue("%j %N") if line.startswith(study.prefix) and len(line.split()) > 1}
+    try:
+        slurm("fail-node", node)
+        until(lambda: sweep.status().controller.generation == 2, patience_s=120)
+        slurm("bounce")
+        status = sweep.wait(timeout=120)
+    finally:
+        slurm("heal-node", node)
+
+    assert (status.state, status.n_done) == ("complete", 300)
+    until(lambda: not study.jobs)
