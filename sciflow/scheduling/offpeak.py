@@ -100,7 +100,9 @@ class OffPeak(Policy):
         self._refuse_contradictions()
 
     def __repr__(self) -> str:
-        told = {key: value for key, value in self.to_dict().items() if key not in {"name", "preferred_hours"} and value}
+        given = self.to_dict()
+        del given["name"], given["preferred_hours"]
+        told = {key: value for key, value in given.items() if value is not None and value is not False}
         options = "".join(f", {key}={value!r}" for key, value in told.items())
         return f"OffPeak({self.preferred_hours.to_plain()!r}{options})"
 

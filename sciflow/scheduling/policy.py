@@ -108,7 +108,7 @@ class All(Policy):
         object.__setattr__(self, "policies", flat)
 
     def __repr__(self) -> str:
-        return " & ".join(map(repr, self.policies)) if len(self.policies) > 1 else f"All([{self.policies[0]!r}])"
+        return " & ".join(map(repr, self.policies)) if len(self.policies) > 1 else f"All({list(self.policies)!r})"
 
     def opening(self, conditions: Conditions) -> Opening:
         """Open while all are; shut, it says when all will be open, if the clock alone decides."""

@@ -277,7 +277,8 @@ def test_only_policies_join():
 EVERY_KIND = [
     Immediate(),
     parse_policy("off_peak"),
-    night(max_wait_hours=1),
+    night(max_wait_hours=0),
+    All([night(max_wait_hours=1)]),
     OffPeak({"weekdays": "22:00-08:00", "saturday": "00:00-24:00"}, holidays=["FR", "DE-BY", "2026-12-24"]),
     OffPeak(max_cores_inside=100, max_cores_outside=10, spill_minutes=12.5, timezone="Asia/Tokyo"),
     Priority("high", qos="urgent"),
