@@ -80,7 +80,8 @@ class Pbs:
         self._commands = Commands(_is_transient, environ, timeout_s, patience_s)
         self._exits = exits
         self._n_jobs: int | None = None
-        self._ends_at: dict[str, float | None] = {}
+        self._ends_at: dict[str, float] = {}
+        self._gone_at: dict[str, float] = {}
         self._has_history: bool | None = None
 
     @property
@@ -118,6 +119,8 @@ class Pbs:
         states = {job_id: state for job_id, fields in mine.items() if (state := state_of(job_id, fields)) is not None}
         self._n_jobs = sum(n_jobs_of(mine[job_id]) for job_id in states)
         self._ends_at |= {job_id: state.ends_at for job_id, state in states.items() if state.ends_at is not None}
+        for job_id in self._ends_at.keys() - states.keys():
+            self._gone_at.setdefault(job_id, time.time())
         wanted = job_name(prefix)
         return {job_id: state for job_id, state in states.items() if state.name.startswith(wanted)}
 
@@ -206,7 +209,7 @@ class Pbs:
 
     def _unrecorded(self, job_id: str) -> JobEnd:
         left = None if self._exits is None else _read(self._exits / job_id)
-        return end_without_history(left, self._ends_at.get(job_id), time.time())
+        return end_without_history(left, self._ends_at.get(job_id), self._gone_at.get(job_id, time.time()))
 
 
 def _end(fields: Fields | None) -> JobEnd | None:

@@ -96,10 +96,14 @@ def parse_text(text: str) -> dict[str, Fields]:
             fields = blocks.setdefault(head[1], {})
             last = ""
         elif attribute is not None:
-            last = attribute[1]
-            fields[last] = attribute[2]
-        elif line.startswith("\t") and last:
-            fields[last] += line[1:]
+            # a second one of a name can only be the rest of a value
+            last = attribute[1] if attribute[1] not in fields else ""
+            fields.setdefault(attribute[1], attribute[2])
+        elif line.startswith("\t"):
+            if last:
+                fields[last] += line[1:]
+        else:
+            last = ""
     return blocks
 
 
@@ -186,7 +190,7 @@ def _end_without_status(fields: Fields, comment: str, node: str) -> JobEnd:
     return JobEnd("unknown", _words("PBS keeps no exit status of it", comment), node=node)
 
 
-def end_without_history(status: str | None, ends_at: float | None, now: float) -> JobEnd:
+def end_without_history(status: str | None, ends_at: float | None, gone_at: float) -> JobEnd:
     """How a job ended of which the server keeps no record.
 
     Parameters
@@ -195,13 +199,13 @@ def end_without_history(status: str | None, ends_at: float | None, now: float) -
         What its script left behind, or None.
     ends_at
         When its walltime was over, or None.
-    now
-        Unix seconds.
+    gone_at
+        When it was missed first, likewise in Unix seconds.
     """
     code = parse_count((status or "").strip())
     if code == 0:
         return JobEnd("finished", "exit status 0", 0)
-    if ends_at is not None and now >= ends_at:
+    if ends_at is not None and gone_at >= ends_at:
         return JobEnd("walltime", "gone once its walltime was over; this server keeps no history")
     if code is None:
         return JobEnd("unknown", "gone without an exit status; this server keeps no history")

@@ -45,9 +45,8 @@ _TRANSIENT: Final = re.compile(
     r"|Unexpected message received|Message (send|receive) failure|Problem talking to the database|controller not resp",
     re.IGNORECASE,
 )
-_FULL: Final = re.compile(
-    r"job submit limit|MaxSubmitJob|GrpSubmitJobs|SubmitJobLimit|maximum job count", re.IGNORECASE
-)
+# the words below this reason are the same for jobs that are too long or too large for their account
+_FULL: Final = re.compile(r"(Assoc|QOS)\w*Submit\w*|maximum job count|Unable to accept new jobs", re.IGNORECASE)
 _FORGOTTEN: Final = JobEnd("unknown", "SLURM does not know this job any more")
 
 
@@ -130,8 +129,7 @@ class Slurm:
         told = self._accounted(wanted) if self._accounting() else {}
         if any(job_id not in told and job_id not in self._seen_ends for job_id in wanted):
             self.jobs("")
-        # accounting knows who cancelled a job; it hears of ends later than squeue
-        ends = {job_id: told.get(job_id) or self._seen_ends.get(job_id, _FORGOTTEN) for job_id in wanted}
+        ends = {job_id: _better(told.get(job_id), self._seen_ends.get(job_id)) or _FORGOTTEN for job_id in wanted}
         alive = self._alive or frozenset()
         return {job_id: end for job_id, end in ends.items() if end is not _FORGOTTEN or job_id not in alive}
 
@@ -200,6 +198,11 @@ class Slurm:
         except BatchUnreachableError:
             return ""  # no limit that is known
         return answer.out if answer.status == 0 else ""
+
+
+def _better(accounted: JobEnd | None, seen: JobEnd | None) -> JobEnd | None:
+    """Accounting knows who cancelled a job; it hears of ends later than squeue, and takes 128 off exit statuses."""
+    return seen if accounted is None or (seen is not None and seen.how == "exit") else accounted
 
 
 def _is_transient(answer: Answer) -> bool:

@@ -224,12 +224,12 @@ QOS_FIELDS: Final = "Name,MaxJobsPU,MaxSubmitPU,MaxWall,MaxTRESPU"
 
 
 def parse_associations(text: str, queue: str | None) -> tuple[Limits, str]:
-    """Limits of a user's default account in a queue, and the name of its QOS (or empty).
+    """Limits of a user's default account in a queue, and the name of its QOS; it is ``normal`` where none is named.
 
     From ``sacctmgr --noheader --parsable2 show user ... withassoc``.
     """
     limits: list[Limits] = []
-    qos = ""
+    qos = "normal"
     for line in text.splitlines():
         cells = line.split("|")
         if len(cells) != 7:

@@ -42,7 +42,7 @@ def await_that(holds: Callable[[], bool], what: str) -> None:
     until = time.monotonic() + AWHILE_S
     while not holds():
         assert time.monotonic() < until, f"not within {AWHILE_S:.0f} s: {what}"
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
 class BatchSystemContract(ABC):
@@ -72,13 +72,19 @@ class BatchSystemContract(ABC):
         await_that(lambda: set(job_ids) <= set(system.ends(job_ids)), f"it is told how {job_ids} ended")
         return dict(system.ends(job_ids))
 
-    def test_a_job_runs_and_its_log_stands_under_its_id(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
-        job_id = self.submit(system, prefix, 'echo "ran as $SCIFLOW_JOB_ID"', tmp_path / "log-%j.txt")
+    def test_a_job_knows_its_id_and_its_end_and_its_log_stands_under_its_id(
+        self, system: BatchSystem, prefix: str, tmp_path: Path
+    ) -> None:
+        before = time.time()
+        body = 'echo "$SCIFLOW_JOB_ID $SCIFLOW_JOB_END"'
+        job_id = self.submit(system, prefix, body, tmp_path / "log-%j.txt", walltime_s=300)
 
         ends = self.await_ends(system, job_id)
+        told, _, end = (tmp_path / f"log-{job_id}.txt").read_text().partition(" ")
 
         assert ends[job_id] == replace(ends[job_id], how="finished", exit_status=0, signal=None)
-        assert (tmp_path / f"log-{job_id}.txt").read_text() == f"ran as {job_id}\n"
+        assert told == job_id
+        assert before + 299 <= float(end) <= time.time() + 301
 
     def test_shell_code_in_names_and_paths_does_nothing(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
         folder = tmp_path / "it's a $(touch hacked) `touch hacked`;touch hacked & %x %%"
@@ -153,7 +159,7 @@ class BatchSystemContract(ABC):
         assert of_unknown["987654321"].how == "unknown"
 
     def test_a_job_starts_after_another_has_failed(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
-        first = self.submit(system, prefix, "sleep 2; echo first; exit 1", tmp_path / "log")
+        first = self.submit(system, prefix, "sleep 1; echo first; exit 1", tmp_path / "log")
         second = self.submit(system, prefix, "echo second", tmp_path / "log", after=first)
 
         assert system.jobs(prefix)[second].phase == "waiting"
@@ -189,18 +195,11 @@ class BatchSystemContract(ABC):
 
         assert "of-the-outer-job" not in (tmp_path / "log").read_text()
 
-    def test_a_job_knows_when_it_ends(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
-        before = time.time()
-        job_id = self.submit(system, prefix, 'echo "$SCIFLOW_JOB_END"', tmp_path / "log", walltime_s=300)
-        self.await_ends(system, job_id)
-
-        assert before + 299 <= float((tmp_path / "log").read_text()) <= time.time() + 301
-
     def test_a_signal_for_the_shell_reaches_the_command_which_ends_in_its_own_time(
         self, system: BatchSystem, prefix: str, tmp_path: Path
     ) -> None:
-        command = """sh -c 'trap "echo warned; sleep 1; echo tidied; exit 7" USR1; while :; do sleep 0.1; done'"""
-        body = f"( sleep 2; kill -USR1 $$ ) &\n{forwarding(command)}"
+        command = """sh -c 'trap "echo warned; sleep 0.5; echo tidied; exit 7" USR1; while :; do sleep 0.1; done'"""
+        body = f"( sleep 1; kill -USR1 $$ ) &\n{forwarding(command)}"
 
         job_id = self.submit(system, prefix, body, tmp_path / "log")
         ends = self.await_ends(system, job_id)
@@ -234,8 +233,6 @@ class BatchSystemContract(ABC):
             system.jobs("x")
         with pytest.raises(BatchUnreachableError):
             system.submit(system.script(Job("x", "true", tmp_path / "log")))
-        with pytest.raises(BatchUnreachableError):
-            system.cancel(["1"])
 
     def test_a_missing_program_is_told_with_what_to_do(self, system: BatchSystem, tmp_path: Path) -> None:
         lost = type(system)({**os.environ, "PATH": str(tmp_path)})  # pyright: ignore[reportCallIssue]  as ours are made
