@@ -85,7 +85,9 @@ class FakePbs:
             with contextlib.suppress(psutil.Error, ProcessLookupError):
                 if os.getsid(process.pid) in sessions:
                     process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(moms, timeout=_END_S)
+        until = time.monotonic() + _END_S
+        while any(map(_lives, moms)) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _serves_us(self, process: psutil.Process) -> bool:
         command: list[str] = process.info["cmdline"] or []
@@ -119,3 +121,11 @@ class FakePbs:
         raise TimeoutError(
             f"jobs did not end within {_END_S:.0f} s: {[job for job in self.jobs() if job.state != 'F']}"
         )
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it still does anything; nobody may take note of its end for a while."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

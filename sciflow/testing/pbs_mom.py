@@ -9,24 +9,21 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
-from sciflow.testing.pbs_records import HOST, FakeJob, Records
+from sciflow.testing.pbs_records import Records
+from sciflow.testing.pbs_scheduling import decided
 
 if TYPE_CHECKING:
-    from sciflow.testing.pbs_records import Settings
-
-_INSUFFICIENT = "Insufficient amount of resource"
+    from sciflow.testing.pbs_records import FakeJob, Settings
 
 
 class _GoneError(Exception):
@@ -59,53 +56,6 @@ def _started(records: Records, number: int) -> bool:
         if changed is not None:
             records.save(changed)
     return changed is not None and changed.state == "R"
-
-
-def decided(job: FakeJob, jobs: list[FakeJob], n_cores: int, now: float) -> FakeJob | None:
-    """The job as it goes on from here, or None when nothing changes."""
-    if job.state == "F":
-        return None
-    held = _dependency(job, jobs)
-    taken = sum(other.n_cores for other in jobs if other.state in {"R", "E"})
-    lacking = _lacking(job, n_cores)
-    started = {"state": "R", "substate": 42, "start": now, "comment": _ran(job, now)}
-    cases: list[tuple[bool, dict[str, Any]]] = [
-        (held == "failed", {"state": "F", "substate": 92}),
-        (held == "waiting", {"state": "H", "substate": 22}),
-        (job.begin > now, {"state": "W", "substate": 30}),
-        (lacking != "", {"state": "Q", "comment": f"Can Never Run: {_INSUFFICIENT}: {lacking}"}),
-        (
-            taken + job.n_cores > n_cores,
-            {"state": "Q", "comment": "Not Running: Insufficient amount of resource: ncpus"},
-        ),
-    ]
-    return replace(job, **next((changes for holds, changes in cases if holds), started))
-
-
-def _lacking(job: FakeJob, n_cores: int) -> str:
-    """What no node has, in words of PBS; or empty."""
-    if job.n_gpus:
-        return f"ngpus (R: {job.n_gpus} A: 0 T: 0)"
-    return f"ncpus (R: {job.n_cores} A: {n_cores} T: {n_cores})" if job.n_cores > n_cores else ""
-
-
-def _ran(job: FakeJob, now: float) -> str:
-    return f"Job run at {time.strftime('%a %b %d at %H:%M', time.localtime(now))} on ({HOST}:ncpus={job.n_cores})"
-
-
-def _dependency(job: FakeJob, jobs: list[FakeJob]) -> str:
-    """``free``, ``waiting`` or ``failed``."""
-    kind, *ids = job.depend.split(":")
-    if not ids:
-        return "free"
-    by_number = {str(other.number): other for other in jobs}
-    before = [by_number.get(re.split(r"\.", job_id)[0]) for job_id in ids]
-    if any(other is not None and other.state != "F" for other in before):
-        return "waiting"
-    good = [other is not None and other.exit_status == 0 for other in before]
-    if (kind == "afterok" and not all(good)) or (kind == "afternotok" and any(good)):
-        return "failed"
-    return "free"
 
 
 def _run(records: Records, job: FakeJob, settings: Settings) -> None:
@@ -181,9 +131,9 @@ def _end(process: subprocess.Popen[bytes], settings: Settings, *, forced: bool) 
 def _session(session: int) -> list[psutil.Process]:
     """Living processes of a session; what made a session of its own is not among them."""
     found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
+            if os.getsid(pid) == session and (process := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 

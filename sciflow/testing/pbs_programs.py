@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from sciflow.testing.pbs_mom import decided
 from sciflow.testing.pbs_printing import json_text, queue_text, server_text, table, text
 from sciflow.testing.pbs_records import HOST, FakeJob, Records
+from sciflow.testing.pbs_scheduling import decided
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
