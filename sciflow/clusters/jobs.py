@@ -25,18 +25,23 @@ from sciflow.clusters.protocol import Answer
 from sciflow.clusters.roster import Roster, Seat
 from sciflow.clusters.supervisor import Inquest, Supervisor
 from sciflow.clusters.worker_script import worker_body
+from sciflow.errors import BatchError
 from sciflow.planning.batch import Ack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sciflow.batch.system import BatchSystem
+    from sciflow.batch.site import Site
+    from sciflow.batch.system import BatchSystem, Limits
     from sciflow.clusters.protocol import Setting
     from sciflow.planning.batch import Batch
 
-LEAST_WORK_S = 60.0
+LEAST_WORK_S = 30.0
 """A job that has less time than this is not submitted."""
+
+WALLTIME_S = 2 * 3600
+"""Of a job, unless it is said: short jobs wait less, long jobs lose less time to starting."""
 
 START_S = 60.0
 """What a job takes, about, until its worker takes work."""
@@ -48,9 +53,10 @@ class JobOptions:
 
     Parameters
     ----------
+    site : what is true of the cluster, where nothing else is said
     most : workers at the same time, of each class
     per_job : workers in one job
-    walltime_s : of a job; None for what the queue allows
+    walltime_s : of a job
     memory_bytes : of a worker where its tasks ask for none; None for the site's default
     queue, account : as `Job` has them
     options : further lines for the batch system
@@ -61,9 +67,10 @@ class JobOptions:
     most_waiting : jobs in the queue at the same time
     """
 
+    site: Site
     most: int = 16
     per_job: int = 1
-    walltime_s: int | None = 2 * 3600
+    walltime_s: int | None = None
     memory_bytes: int | None = None
     queue: str | None = None
     account: str | None = None
@@ -83,7 +90,8 @@ class JobWorkers:
     """
 
     def __init__(self, system: BatchSystem, options: JobOptions, payload: bytes, setting: Setting) -> None:
-        self._options, self._setting = options, setting
+        self._system, self._options, self._setting = system, options, setting
+        self._limits: dict[str | None, Limits] = {}
         self._priority = () if setting.priority is None else setting.priority.job_options(system.name)
         self._roster = Roster()
         self._lock = threading.RLock()
@@ -227,8 +235,10 @@ class JobWorkers:
     def job(self, pool: Pool, number: int, log: Path) -> Job | None:
         """The job to submit next; None while no job is to start."""
         options, resources = self._options, pool.kind.resources
-        wanted = None if options.walltime_s is None else round(options.walltime_s * pool.growth["time"])
-        slot = self._setting.slot(wanted, LEAST_WORK_S)
+        place = options.site.place(pool.kind.name, gpus=resources.gpus)
+        queue = options.queue or place.queue
+        wanted = round((options.walltime_s or place.walltime_s or WALLTIME_S) * pool.growth["time"])
+        slot = self._setting.slot(min(wanted, self._longest(queue) or wanted), LEAST_WORK_S)
         if slot is None or self._draining:
             return None
         memory = resources.memory_bytes or options.memory_bytes
@@ -244,7 +254,7 @@ class JobWorkers:
             prologue=options.prologue,
             scratch=options.scratch,
         )
-        return Job(
+        job = Job(
             name=f"{self._prefix}{pool.kind.name}-{number}",
             body=body,
             log=log,
@@ -255,10 +265,19 @@ class JobWorkers:
             least_walltime_s=slot.least_walltime_s,
             begin=slot.begin,
             end_by=slot.end_by,
-            queue=options.queue,
+            queue=queue,
             account=options.account,
             options=(*self._priority, *options.options),  # of options that are given twice the last one holds
         )
+        return options.site.placed(job, pool.kind.name)
+
+    def _longest(self, queue: str | None) -> int | None:
+        """The longest walltime that a queue allows."""
+        if queue not in self._limits:
+            with contextlib.suppress(BatchError):
+                self._limits[queue] = self._system.limits(queue)
+        limits = self._limits.get(queue)
+        return None if limits is None else limits.walltime_s
 
     def spent_jobs(self, pool: Pool) -> list[int]:
         """Jobs that end before another variant would."""

@@ -109,7 +109,7 @@ class Engine:
         self.policy: Policy | None = _find_policy(forced.get("policy", policy))
         self.progress: bool = forced.get("progress", progress)
         self.on_event = on_event
-        self.on_unmet: OnUnmet = on_unmet or "warn"
+        self.on_unmet: OnUnmet = on_unmet or ("error" if self.cluster.has_jobs else "warn")
         self.on_stale: OnStale = forced.get("on_stale", on_stale)
         self.allow_close = allow_close
         self.stop_after = stop_after
