@@ -135,8 +135,7 @@ class JobWorkers:
 
     def submit(self, batch: Batch) -> None:
         """Send a batch to the next worker that is free and has the time for it."""
-        if not batch.until:
-            self._pools[batch.resource_class].variant_s = batch.variant_s
+        self._pools[batch.resource_class].variant_s = batch.variant_s
         with self._lock:
             self._roster.put(batch)
         self._dispatch()
@@ -295,11 +294,14 @@ class JobWorkers:
             if seat.resource_class == pool.kind.name and job is not None and job.state is not None:
                 seat.ends_at, seat.is_sure = job.state.ends_at or math.inf, True
 
-    def idle_jobs(self, pool: Pool) -> list[int]:
-        """Jobs whose workers have nothing to do."""
+    def idle_jobs(self, pool: Pool) -> dict[int, float]:
+        """Jobs whose workers have nothing to do, and for how long."""
+        now = time.monotonic()
         with self._lock:
-            busy = {seat.number for seat in self._roster.seats.values() if seat.batch is not None}
-            return [number for number, job in pool.jobs.items() if job.n_there and number not in busy]
+            mine = [seat for seat in self._roster.seats.values() if seat.resource_class == pool.kind.name]
+            busy = {seat.number for seat in mine if seat.batch is not None}
+            since = {seat.number: max(one.idle_since for one in mine if one.number == seat.number) for seat in mine}
+        return {number: now - at for number, at in since.items() if number not in busy}
 
     def most_cores(self) -> int | None:
         """What the policy allows now."""

@@ -97,7 +97,9 @@ class Pool:
             enough = math.ceil(self.demand * self.variant_s / USEFUL_S)
         return max(1, min(self.most, self.demand, enough))
 
-    def decide(self, useless: Collection[int], idle: Collection[int]) -> tuple[int, list[PoolJob]]:
+    def decide(
+        self, useless: Collection[int], idle: Collection[int], bored: Collection[int] = ()
+    ) -> tuple[int, list[PoolJob]]:
         """How many jobs to submit, and which to cancel.
 
         Parameters
@@ -106,6 +108,8 @@ class Pool:
             Jobs whose workers take nothing more, because the job ends soon, or are gone.
         idle
             Jobs whose workers have nothing to do now.
+        bored
+            Those of them that have had nothing to do for long: others may want their place.
         """
         mine = [job for job in self.jobs.values() if not job.cancelled]
         useful = [job for job in mine if job.number not in useless]
@@ -113,6 +117,8 @@ class Pool:
         over = [job for job in mine if job.number in useless and (job.number in idle or not job.n_there)]
         if self.demand <= 0:  # one that waits may be wanted again in a moment, unless nothing is left
             over += [job for job in useful if job.number in idle or job.n_came == 0]
+        elif len(useful) > n_jobs:
+            over += [job for job in useful if job.number in bored][: len(useful) - n_jobs]
         return max(0, n_jobs - len(useful)), over
 
     def grow(self, how: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ class Seat:
         Whether the batch system has said when that is.
     batch
         What it runs.
+    idle_since
+        Since when it runs nothing, if so (monotonic seconds).
     """
 
     address: str
@@ -43,6 +46,7 @@ class Seat:
     ends_at: float = math.inf
     is_sure: bool = False
     batch: Batch | None = None
+    idle_since: float = field(default_factory=time.monotonic)
 
     def takes(self, variant_s: float | None, now: float) -> bool:
         """Whether a variant that takes so long probably ends before the job does; a fresh job is all it can get."""
@@ -97,7 +101,7 @@ class Roster:
         seat = self.seats.get(address)
         if seat is None or seat.batch is None or seat.batch.number != number:
             return False
-        seat.batch = None
+        seat.batch, seat.idle_since = None, time.monotonic()
         return True
 
     def take_all(self) -> list[Batch]:

@@ -25,6 +25,7 @@ _SOON_S = 3.0  # between questions while something is to be found out
 _TICK_S = 0.25
 _PATIENCE = 3  # jobs that end one after another without a worker that came; submissions that are refused
 _INQUEST_S = 40.0  # how long to wait for the batch system's word on a worker that is gone
+_BORED_S = 30.0  # without work a worker gives its place to others
 _LONELY_S = 15.0  # a nanny takes less to bring another worker
 _TAIL_BYTES = 2000
 _CAUSES = {
@@ -68,8 +69,8 @@ class Orders(Protocol):
         """Numbers of jobs whose workers take nothing more because the job ends soon."""
         ...
 
-    def idle_jobs(self, pool: Pool) -> list[int]:
-        """Numbers of jobs whose workers have nothing to do."""
+    def idle_jobs(self, pool: Pool) -> dict[int, float]:
+        """Numbers of jobs whose workers have nothing to do, and for how many seconds."""
         ...
 
     def most_cores(self) -> int | None:
@@ -194,7 +195,9 @@ class Supervisor:
             self._look()
         self._hold_inquests()
         for pool in self._pools.values():
-            n_new, over = pool.decide(self._useless(pool), self._orders.idle_jobs(pool))
+            idle = self._orders.idle_jobs(pool)
+            bored = [number for number, idle_s in idle.items() if idle_s > _BORED_S]
+            n_new, over = pool.decide(self._useless(pool), idle.keys(), bored)
             self._cancel(over)
             self._submit(pool, n_new)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -163,6 +163,7 @@ class Loop:
     _backlog: Backlog = field(init=False)
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
+    _mean_s: dict[str, float] = field(init=False, default_factory=dict[str, float])  # of the runs of a shared task
     _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
     _max_cores: int | None = field(init=False, default=None)
     _number: int = field(init=False, default=0)
@@ -233,14 +234,22 @@ class Loop:
         return busy + asked.get(resource_class, 1) <= self._max_cores
 
     def _demand(self) -> dict[str, int]:
-        """How many runs wait or are under way, by resource class: at most, for some may be shared."""
-        classes = self.sharing.classes
-        n_waiting = self._backlog.n_waiting
-        per_variant: defaultdict[str, float] = defaultdict(float, {classes.final: 1.0})
+        """How many runs wait for workers or are under way, by resource class: at most, for some may be shared.
+
+        Where variants wait for workers of other classes, those that run them to their end have nothing to do meanwhile:
+        one is enough until more than that is ready.
+        """
+        classes, backlog = self.sharing.classes, self._backlog
+        n_waiting = backlog.n_waiting
+        demand = {one.name: self._n_sent[one.name] + backlog.n_ready(one.name) for one in classes.all}
+        if not classes.is_mixed:
+            return {classes.final: demand[classes.final] + n_waiting}
         for task, n in self.sharing.n_evaluations.items():
-            name = classes.of_task(task)
-            per_variant[name] = max(per_variant[name], n / max(self.sharing.n_variants, 1))
-        return {name: math.ceil(n_waiting * share) + self._n_sent[name] for name, share in per_variant.items()}
+            if (name := classes.of_task(task)) != classes.final:
+                share = n / max(self.sharing.n_variants, 1)
+                demand[name] = max(demand[name], self._n_sent[name] + math.ceil(n_waiting * share))
+        demand[classes.final] += n_waiting > 0
+        return demand
 
     def _size(self, n_waiting: int) -> int:
         return batch_size(n_waiting, max(self._workers.n_slots, 1), self.tally.mean_s, target_s=TARGET_S)
@@ -259,7 +268,7 @@ class Loop:
             careful=parcel.careful or parcel.alone or slow,
             alone=parcel.alone,
             resource_class=self.sharing.classes.of_task(parcel.until),
-            variant_s=self.tally.mean_s if not parcel.until else None,
+            variant_s=self._mean_s.get(parcel.until),
         )
         self._in_flight[batch.number] = batch, parcel
         self._n_sent[batch.resource_class] += 1
@@ -278,6 +287,7 @@ class Loop:
             return
         self._n_barren = 0
         self.tally.add(ack)
+        self._learn_mean(parcel, ack)
         self.any_done = self.any_done or ack.n_done > 0
         self.watcher.settled(batch, ack)
         if ack.fatal is not None and not self.any_done:
@@ -304,6 +314,14 @@ class Loop:
             self._backlog.staged(_only(parcel, done), ack.busy_s / len(done), TARGET_S)
         if len(left):
             self._backlog.again(_only(parcel, left))
+
+    def _learn_mean(self, parcel: Parcel, ack: Ack) -> None:
+        n = len(parcel.positions) - ack.n_left
+        if n > 0 and parcel.until:
+            mean_s = ack.busy_s / n
+            self._mean_s[parcel.until] = 0.5 * (self._mean_s.get(parcel.until, mean_s) + mean_s)
+        elif self.tally.mean_s is not None:
+            self._mean_s[""] = self.tally.mean_s
 
     def _learn(self, ack: Ack) -> None:
         """Put the longest variants first once it is known which those are."""

@@ -139,6 +139,11 @@ class Backlog:
         blocked = sum(len(one.positions) for one in self._blocked if one.stage is None)
         return waiting + blocked + sum(len(one.positions) for one in self._ready if not one.until)
 
+    def n_ready(self, resource_class: str) -> int:
+        """Runs that only wait for a worker of this class."""
+        classes = self.sharing.classes
+        return sum(len(one.positions) for one in self._ready if classes.of_task(one.until) == resource_class)
+
     # ------------------------------------------------------------------------------------------------- handing out
 
     def take(self, size: Callable[[int], int], has_room: Callable[[str], bool] = lambda _: True) -> Parcel | None:
