@@ -115,8 +115,8 @@ class BatchSystemContract(ABC):
     def test_jobs_are_found_by_the_beginning_of_their_names(
         self, system: BatchSystem, prefix: str, tmp_path: Path
     ) -> None:
-        ours = self.submit(system, f"{prefix}-a b", "sleep 30", tmp_path / "log")
-        other = self.submit(system, f"{prefix[:-1]}-other", "sleep 30", tmp_path / "log")
+        ours = self.submit(system, f"{prefix}-a b", "sleep 100", tmp_path / "log")
+        other = self.submit(system, f"{prefix[:-1]}-other", "sleep 100", tmp_path / "log")
 
         found = system.jobs(f"{prefix}-a b")
         n = system.n_jobs()
@@ -128,7 +128,7 @@ class BatchSystemContract(ABC):
     def test_states_are_those_that_the_system_itself_shows(
         self, system: BatchSystem, prefix: str, tmp_path: Path
     ) -> None:
-        runs = self.submit(system, prefix, "sleep 30", tmp_path / "log")
+        runs = self.submit(system, prefix, "sleep 100", tmp_path / "log")
         waits = self.submit(system, prefix, "true", tmp_path / "log", begin=datetime.now(UTC) + timedelta(hours=2))
         await_that(lambda: self.outside(system, runs) == "running", "the job runs")
         await_that(lambda: system.jobs(prefix)[runs].phase == "running", "the job is told to run")
@@ -159,10 +159,12 @@ class BatchSystemContract(ABC):
         assert of_unknown["987654321"].how == "unknown"
 
     def test_a_job_starts_after_another_has_failed(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
-        first = self.submit(system, prefix, "sleep 1; echo first; exit 1", tmp_path / "log")
+        until_told = f"while [ ! -e '{tmp_path}/go' ]; do sleep 0.1; done"
+        first = self.submit(system, prefix, f"{until_told}; echo first; exit 1", tmp_path / "log")
         second = self.submit(system, prefix, "echo second", tmp_path / "log", after=first)
 
         assert system.jobs(prefix)[second].phase == "waiting"
+        (tmp_path / "go").touch()
         self.await_ends(system, first, second)
 
         assert (tmp_path / "log").read_text() == "first\nsecond\n"
@@ -171,7 +173,7 @@ class BatchSystemContract(ABC):
         self, system: BatchSystem, prefix: str, tmp_path: Path
     ) -> None:
         ended = self.submit(system, prefix, "true", tmp_path / "log")
-        runs = self.submit(system, prefix, "sleep 60", tmp_path / "log")
+        runs = self.submit(system, prefix, "sleep 100", tmp_path / "log")
         waits = self.submit(system, prefix, "true", tmp_path / "log", after=runs)
         self.await_ends(system, ended)
         await_that(lambda: self.outside(system, runs) == "running", "the job runs")
