@@ -111,8 +111,15 @@ class JobWorkers:
             stack.callback(self._office.close)
             self._office.client.register_plugin(Payload(self._token, payload))
             self._supervisor = Supervisor(
-                system, self._prefix, self._pools, self, self._logs, most_waiting=options.most_waiting
+                system,
+                self._prefix,
+                self._pools,
+                self,
+                self._logs,
+                queue=options.queue,
+                most_waiting=options.most_waiting,
             )
+            self._supervisor.start()
             stack.callback(self._supervisor.close)
             self._stack = stack.pop_all()
 
@@ -302,6 +309,11 @@ class JobWorkers:
             busy = {seat.number for seat in mine if seat.batch is not None}
             since = {seat.number: max(one.idle_since for one in mine if one.number == seat.number) for seat in mine}
         return {number: now - at for number, at in since.items() if number not in busy}
+
+    def dismiss(self, pool: Pool, number: int) -> bool:
+        """Give the workers of a job nothing more, as it is about to be cancelled; False when one of them is busy."""
+        with self._lock:
+            return self._roster.dismiss(pool.kind.name, number)
 
     def most_cores(self) -> int | None:
         """What the policy allows now."""

@@ -82,6 +82,10 @@ class Pool:
     growth: dict[str, float] = field(default_factory=lambda: {"memory": 1.0, "time": 1.0})
     n_barren: int = 0
     """Jobs that ended one after another without a worker that came."""
+    n_refused: int = 0
+    """Submissions that were refused one after another."""
+    was_taken: bool = False
+    """Whether the batch system ever took one of its jobs."""
 
     @property
     def n_waiting(self) -> int:

@@ -37,6 +37,8 @@ class Seat:
         What it runs.
     idle_since
         Since when it runs nothing, if so (monotonic seconds).
+    is_dismissed
+        Whether its job is being cancelled: it gets nothing more.
     """
 
     address: str
@@ -47,9 +49,12 @@ class Seat:
     is_sure: bool = False
     batch: Batch | None = None
     idle_since: float = field(default_factory=time.monotonic)
+    is_dismissed: bool = False
 
     def takes(self, variant_s: float | None, now: float) -> bool:
         """Whether a variant that takes so long probably ends before the job does; a fresh job is all it can get."""
+        if self.is_dismissed:
+            return False
         left, whole = self.ends_at - MARGIN_S - now, self.ends_at - MARGIN_S - self.since
         return left > 0 and (left > _SPREAD * (variant_s or 0.0) or left > 0.9 * whole)
 
@@ -63,7 +68,7 @@ class Roster:
 
     def n_seats(self, resource_class: str) -> int:
         """Workers of a class that still take work."""
-        return sum(seat.resource_class == resource_class for seat in self.seats.values())
+        return sum(seat.resource_class == resource_class and not seat.is_dismissed for seat in self.seats.values())
 
     def n_waiting(self, resource_class: str) -> int:
         """Batches that no worker has."""
@@ -77,10 +82,18 @@ class Roster:
         """A worker has gone."""
         return self.seats.pop(address, None)
 
-    def put(self, batch: Batch, *, first: bool = False) -> None:
+    def dismiss(self, resource_class: str, number: int) -> bool:
+        """Give the workers of a job nothing more; False, and all stays as it was, when one of them has a batch."""
+        mine = [s for s in self.seats.values() if (s.resource_class, s.number) == (resource_class, number)]
+        if any(seat.batch is not None for seat in mine):
+            return False
+        for seat in mine:
+            seat.is_dismissed = True
+        return True
+
+    def put(self, batch: Batch) -> None:
         """A batch wants a worker."""
-        waiting = self._waiting[batch.resource_class]
-        (waiting.appendleft if first else waiting.append)(batch)
+        self._waiting[batch.resource_class].append(batch)
 
     def assign(self, now: float) -> list[tuple[Seat, Batch]]:
         """Give waiting batches to free workers; each must stop before the job of its worker ends."""

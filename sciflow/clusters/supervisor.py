@@ -6,11 +6,12 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from sciflow.batch.system import Limits
 from sciflow.clusters.pool import Pool, PoolJob
-from sciflow.errors import BatchError, BatchUnreachableError, SweepError
+from sciflow.errors import BatchError, BatchLimitError, BatchUnreachableError, SweepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ _PATIENCE = 3  # jobs that end one after another without a worker that came; sub
 _INQUEST_S = 40.0  # how long to wait for the batch system's word on a worker that is gone
 _BORED_S = 30.0  # without work a worker gives its place to others
 _LONELY_S = 15.0  # a nanny takes less to bring another worker
+_LONGEST_PAUSE_S = 600.0  # between submissions that are refused
 _TAIL_BYTES = 2000
 _CAUSES = {
     "walltime": "walltime",
@@ -53,7 +55,7 @@ class Inquest:
     resource_class: str
     number: int
     answer: Callable[[str, str], None]
-    since: float = field(default_factory=time.monotonic)
+    since: float = 0.0
     is_replaced: bool = False
     """Whether the same job has brought another worker since: then it was the process alone that ended."""
 
@@ -73,6 +75,10 @@ class Orders(Protocol):
         """Numbers of jobs whose workers have nothing to do, and for how many seconds."""
         ...
 
+    def dismiss(self, pool: Pool, number: int) -> bool:
+        """Give the workers of a job nothing more, as it is about to be cancelled; False when one of them is busy."""
+        ...
+
     def most_cores(self) -> int | None:
         """Cores that may be in use; None is no cap."""
         ...
@@ -87,7 +93,7 @@ class Orders(Protocol):
 
 
 class Supervisor:
-    """One thread that talks to the batch system.
+    """One thread that talks to the batch system, from `start` until `close`.
 
     Parameters
     ----------
@@ -96,7 +102,9 @@ class Supervisor:
     pools : by resource class
     orders : whom it works for
     logs : the folder for logs of jobs
+    queue : of the jobs; None is the site's default
     most_waiting : jobs that may wait in the queue at the same time
+    now : the clock, in monotonic seconds
     """
 
     def __init__(
@@ -107,29 +115,34 @@ class Supervisor:
         orders: Orders,
         logs: Path,
         *,
+        queue: str | None = None,
         most_waiting: int = 10,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._system, self._prefix, self._pools, self._orders = system, prefix, pools, orders
-        self._logs, self._most_waiting = logs, most_waiting
+        self._logs, self._queue, self._most_waiting, self._now = logs, queue, most_waiting, now
         self._inquests: list[Inquest] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._look_at = 0.0
         self._pause_s = LOOK_S
-        self._n_refused = 0
         self._n_submitted = 0
         self._away_since: float | None = None
         self._submit_at = 0.0
         self._told_reason = ""
         self._n_others = 0  # this user's other jobs
-        self._limit: int | None = None
+        self._limits = Limits()
         self._thread = threading.Thread(target=self._run, name="sciflow-supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     # ----------------------------------------------------------------------------------------- called by the workers
 
     def inquire(self, inquest: Inquest) -> None:
         """Find out what became of a worker."""
+        inquest.since = self._now()
         with self._lock:
             self._inquests.append(inquest)
 
@@ -153,7 +166,7 @@ class Supervisor:
         job = self._pools[resource_class].jobs.get(number)
         if job is not None:
             job.n_there -= 1
-            job.alone_since = None if job.n_there else time.monotonic()
+            job.alone_since = None if job.n_there else self._now()
         self._look_soon()
 
     def close(self) -> None:
@@ -174,23 +187,24 @@ class Supervisor:
 
     def _run(self) -> None:
         try:
-            self._cancel_orphans()
+            self.begin()
             while not self._over.wait(_TICK_S):
-                self._step()
+                self.step()
         except Exception as error:  # noqa: BLE001  nobody else would hear of it
             self._orders.fail(error)
 
-    def _cancel_orphans(self) -> None:
-        """End the jobs of a driver that was lost; their workers wait for it in vain."""
+    def begin(self) -> None:
+        """End the jobs of a driver that was lost, whose workers wait for it in vain, and read the site's limits."""
         orphans = list(self._ask(lambda: self._system.jobs(self._prefix)) or ())
         if orphans:
             self._ask(lambda: self._system.cancel(orphans))
             self._orders.tell("jobs.orphaned", jobs=orphans)
         with contextlib.suppress(BatchError):
-            self._limit = self._system.limits(None).n_submitted
+            self._limits = self._system.limits(self._queue)
 
-    def _step(self) -> None:
-        now = time.monotonic()
+    def step(self) -> None:
+        """Look, if it is time to, and do what follows."""
+        now = self._now()
         if now >= self._look_at:
             self._look()
         self._hold_inquests()
@@ -198,18 +212,24 @@ class Supervisor:
             idle = self._orders.idle_jobs(pool)
             bored = [number for number, idle_s in idle.items() if idle_s > _BORED_S]
             n_new, over = pool.decide(self._useless(pool), idle.keys(), bored)
-            self._cancel(over)
+            # to cancel a job whose worker is gone would hide why, which the batch system may still find out
+            told = [job for job in over if not self._is_asked_about(pool, job)]
+            self._cancel([job for job in told if self._orders.dismiss(pool, job.number)])
             self._submit(pool, n_new)
+
+    def _is_asked_about(self, pool: Pool, job: PoolJob) -> bool:
+        with self._lock:
+            return any((one.resource_class, one.number) == (pool.kind.name, job.number) for one in self._inquests)
 
     def _useless(self, pool: Pool) -> set[int]:
         """Jobs that do nothing more for us."""
-        now = time.monotonic()
+        now = self._now()
         lonely = (one for one in pool.jobs.values() if one.alone_since and now - one.alone_since > _LONELY_S)
         return {*self._orders.spent_jobs(pool), *(one.number for one in lonely)}
 
     def _look_soon(self) -> None:
         self._pause_s = LOOK_S
-        self._look_at = min(self._look_at, time.monotonic() + (_SOON_S if self._look_at else 0.0))
+        self._look_at = min(self._look_at, self._now() + (_SOON_S if self._look_at else 0.0))
 
     def _look(self) -> None:
         """Ask for all jobs at once, and how those ended that are not there any more."""
@@ -219,6 +239,7 @@ class Supervisor:
         changed = False
         if found is not None:
             self._n_others = max(0, self._system.n_jobs() - len(found))
+            self._cancel_strays(found)
             gone = {
                 job.job_id: (pool, job)
                 for pool in self._pools.values()
@@ -235,7 +256,15 @@ class Supervisor:
                     self._note_state(pool, job, state)
             changed |= bool(ends)
         self._pause_s = LOOK_S if changed else min(2 * self._pause_s, 4 * LOOK_S)
-        self._look_at = time.monotonic() + (_SOON_S if eager else self._pause_s)
+        self._look_at = self._now() + (_SOON_S if eager else self._pause_s)
+
+    def _cancel_strays(self, found: Mapping[str, JobState]) -> None:
+        """End jobs of which we never heard that they were taken: nobody counts on them."""
+        known = {job.job_id for pool in self._pools.values() for job in pool.jobs.values()}
+        strays = [one.job_id for one in found.values() if one.job_id not in known and one.phase != "ending"]
+        if strays:
+            self._ask(lambda: self._system.cancel(strays))
+            self._orders.tell("jobs.orphaned", jobs=strays)
 
     def _note_state(self, pool: Pool, job: PoolJob, state: JobState | None) -> None:
         if state is None:
@@ -290,7 +319,7 @@ class Supervisor:
         """Answer those whose job has brought another worker, and those about which nobody says anything for long."""
         for one in self._taken(lambda one: one.is_replaced):
             one.answer("", "its process ended; its job goes on with another")
-        now = time.monotonic()
+        now = self._now()
         for one in self._taken(lambda one: now - one.since > _INQUEST_S):
             one.answer("worker_lost", "its worker is gone, and nobody says why")
             job = self._pools[one.resource_class].jobs.get(one.number)
@@ -318,7 +347,7 @@ class Supervisor:
             self._n_allowed(pool),
         )
         for _ in range(n):
-            if time.monotonic() < self._submit_at or self._over.is_set():
+            if self._now() < self._submit_at or self._over.is_set():
                 return
             if not self._submit_one(pool):
                 return
@@ -326,7 +355,7 @@ class Supervisor:
     def _n_allowed(self, pool: Pool) -> int:
         """How many more jobs the site and the policy allow."""
         n_mine = sum(len(one.jobs) for one in self._pools.values())
-        allowed = math.inf if self._limit is None else self._limit - n_mine - self._n_others
+        allowed = math.inf if self._limits.n_submitted is None else self._limits.n_submitted - n_mine - self._n_others
         most_cores = self._orders.most_cores()
         if most_cores is not None:
             in_use = sum(len(one.jobs) * one.per_job * one.kind.resources.cores for one in self._pools.values())
@@ -341,28 +370,34 @@ class Supervisor:
             return False
         self._n_submitted = number
         script = self._system.script(job)
+        # its worker may be here before we hear that the job was taken
+        submitted = pool.jobs[number] = PoolJob("", number, log, time.time(), job.walltime_s)
+        job_id = None
         try:
             job_id = self._ask(lambda: self._system.submit(script), raises=True)
         except BatchError as error:
-            self._refused(error)
-            return False
+            self._refused(pool, error)
+        else:
+            if job_id is None:
+                self._submit_at = self._now() + LOOK_S
         if job_id is None:
-            self._submit_at = time.monotonic() + LOOK_S
+            del pool.jobs[number]
             return False
-        self._n_refused = 0
-        pool.jobs[number] = PoolJob(job_id, number, log, time.time(), job.walltime_s)
+        submitted.job_id = job_id
+        pool.n_refused, pool.was_taken = 0, True
         self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name)
         self._look_soon()
         return True
 
-    def _refused(self, error: BatchError) -> None:
-        """Try again later; a batch system that refuses every time is not asked for ever."""
-        self._n_refused += 1
-        self._submit_at = time.monotonic() + min(LOOK_S * 2**self._n_refused, 600)
-        self._orders.tell("job.refused", words=str(error))
-        nothing_there = not any(pool.jobs for pool in self._pools.values())
-        if nothing_there and self._n_refused >= (1 if self._n_submitted <= 1 else _PATIENCE):
-            self._orders.fail(SweepError(f"no job for workers could be submitted: {error}"))
+    def _refused(self, pool: Pool, error: BatchError) -> None:
+        """Try again later; what the batch system refuses every time is not asked for ever."""
+        pool.n_refused += 1
+        self._submit_at = self._now() + min(LOOK_S * 2**pool.n_refused, _LONGEST_PAUSE_S)
+        self._orders.tell("job.refused", words=str(error), resource_class=pool.kind.name)
+        if isinstance(error, BatchLimitError):
+            return  # there is room when others have ended
+        if not pool.jobs.keys() - {self._n_submitted} and pool.n_refused >= (_PATIENCE if pool.was_taken else 1):
+            self._orders.fail(SweepError(f"no job for workers ({_asked(pool)}) could be submitted: {error}"))
 
     def _ask(self, question: Callable[[], T], *, raises: bool = False) -> T | None:
         """Ask the batch system; None when it cannot be reached, which is told once and says nothing about any job."""
@@ -370,7 +405,7 @@ class Supervisor:
             answer = question()
         except BatchUnreachableError as error:
             if self._away_since is None:
-                self._away_since = time.monotonic()
+                self._away_since = self._now()
                 self._orders.tell("batch.away", words=str(error))
             return None
         except BatchError:
@@ -378,7 +413,7 @@ class Supervisor:
                 raise
             return None
         if self._away_since is not None:
-            self._orders.tell("batch.back", away_s=round(time.monotonic() - self._away_since, 1))
+            self._orders.tell("batch.back", away_s=round(self._now() - self._away_since, 1))
             self._away_since = None
         return answer
 
