@@ -29,7 +29,8 @@ class Site:
         pool = self.pool
         pool.demand = self.n_runs
         idle = {job.number for job in pool.jobs.values() if job.n_there and not self.busy.get(job.number)}
-        n_new, over = pool.decide(useless, idle)
+        bored = {number for number in idle if number % 2}
+        n_new, over = pool.decide(useless, idle, bored)
         assert len({job.number for job in over}) == len(over)
         for job in over:
             assert not job.cancelled
@@ -140,21 +141,19 @@ def test_in_the_tail_workers_that_have_nothing_are_let_go_while_long_runs_go_on(
     pool = started(8)
     pool.demand, pool.variant_s = 3, 3600.0
 
-    n_new, over = pool.decide((), idle={4, 5, 6, 7, 8})
+    n_new, over = pool.decide((), idle={4, 5, 6, 7, 8}, bored={5, 6, 7, 8})
 
     assert n_new == 0
-    assert [job.number for job in over] == [4, 5, 6, 7, 8]
+    assert [job.number for job in over] == [5, 6, 7, 8]
 
 
-def test_jobs_that_only_wait_go_before_workers_that_are_there():
-    pool = started(2)
-    for number in (3, 4):
-        pool.jobs[number] = PoolJob(str(number), number, Path("log"), 0.0)
-    pool.demand = 2
+def test_no_more_workers_are_let_go_than_are_too_many():
+    pool = started(8)
+    pool.demand, pool.variant_s = 6, 3600.0
 
-    _, over = pool.decide((), idle={1})
+    _, over = pool.decide((), idle={4, 5, 6, 7, 8}, bored={4, 5, 6, 7, 8})
 
-    assert [job.number for job in over] == [3, 4]
+    assert len(over) == 2
 
 
 def test_a_short_pause_between_two_batches_costs_no_worker():

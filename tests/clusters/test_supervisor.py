@@ -95,14 +95,14 @@ class MemoryBatch:
 class Sweep:
     """The side of the workers: what is idle is said by the test."""
 
-    idle: set[int] = field(default_factory=set)
+    idle: dict[int, float] = field(default_factory=dict)  # job → for how many seconds
     spent: set[int] = field(default_factory=set)
     cores: int | None = None
     may_start: bool = True
     events: list = field(default_factory=list)
     failure: Exception | None = None
 
-    def job(self, pool, number, log, limits):
+    def job(self, pool, number, log):
         name = f"{PREFIX}{pool.kind.name}-{number}"
         return Job(name, "true", log, cores=pool.kind.resources.cores, walltime_s=600) if self.may_start else None
 
@@ -110,7 +110,7 @@ class Sweep:
         return sorted(self.spent)
 
     def idle_jobs(self, pool):
-        return sorted(self.idle)
+        return self.idle
 
     def dismiss(self, pool, number):
         return number in self.idle or pool.jobs[number].n_there == 0
@@ -163,7 +163,7 @@ class Stage:
                     self.system.run(job.job_id)
                     self.supervisor.came(pool.kind.name, job.number)
                     if not busy:
-                        self.sweep.idle.add(job.number)
+                        self.sweep.idle[job.number] = 0.0
 
     def lose(self, job, end, resource_class="cpu1"):
         """The job ends in some way; the answer of the inquest is put into the list that is returned."""
@@ -497,12 +497,27 @@ def test_after_the_last_run_no_job_is_left_in_the_queue(tmp_path):
     stage.go(2)
     stage.system.run(stage.jobs[0].job_id)
     stage.supervisor.came("cpu1", stage.jobs[0].number)
-    stage.sweep.idle.add(stage.jobs[0].number)
+    stage.sweep.idle[stage.jobs[0].number] = 0.0
     stage.pools["cpu1"].demand = 0
     stage.go(2)
 
     assert stage.system.states == {}
     assert sorted(stage.system.cancelled) == ["100", "101", "102", "103"]
+
+
+def test_workers_without_work_for_long_leave_while_others_go_on(tmp_path):
+    stage = Stage(tmp_path, pool_of(4))
+    stage.go(2)
+    stage.start()
+    stage.pools["cpu1"].demand = 1
+    for job in stage.jobs[1:]:
+        stage.sweep.idle[job.number] = 20.0
+    stage.go(2)
+    assert stage.system.cancelled == []
+
+    stage.sweep.idle = dict.fromkeys(stage.sweep.idle, 40.0)
+    stage.go(2)
+    assert stage.system.cancelled == ["101", "102", "103"]
 
 
 def test_a_worker_that_got_something_in_the_last_moment_keeps_its_job(tmp_path):
@@ -526,7 +541,7 @@ def test_a_job_that_ends_soon_is_replaced_before_it_ends_and_goes_when_it_is_idl
     assert len(stage.system.states) == 3
     assert stage.system.cancelled == []
 
-    stage.sweep.idle.add(soon.number)
+    stage.sweep.idle[soon.number] = 0.0
     stage.go(30)
     assert stage.system.cancelled == [soon.job_id]
     assert [facts["how"] for facts in stage.sweep.told("job.ended")] == ["finished"]
