@@ -168,6 +168,10 @@ class Pbs:
             (parse_limits(server, user), *(parse_limits(q, user) for q in parse_text(answer.out).values()))
         )
 
+    def remembers(self) -> bool:
+        """Whether the server keeps a history of jobs."""
+        return self._history()
+
     def _live(self) -> dict[str, Fields]:
         """Jobs of this user that have not ended."""
         user = getpass.getuser()

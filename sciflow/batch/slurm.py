@@ -183,6 +183,10 @@ class Slurm:
             return longest
         return least_limits((longest, *self._account_limits(queue, fields.get("QoS", "N/A"))))
 
+    def remembers(self) -> bool:
+        """Whether the site keeps accounts of jobs."""
+        return self._accounting()
+
     def _account_limits(self, queue: str | None, partition_qos: str) -> list[Limits]:
         user = getpass.getuser()
         account, qos = parse_associations(

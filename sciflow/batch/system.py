@@ -184,3 +184,7 @@ class BatchSystem(Protocol):
     def limits(self, queue: str | None) -> Limits:
         """What the site allows in a queue, as far as users are told."""
         ...
+
+    def remembers(self) -> bool:
+        """Whether it is kept for long how jobs have ended; else they are forgotten within minutes, or at once."""
+        ...
