@@ -61,12 +61,11 @@ def worker_body(
         processes=processes,
         memory="0 B",  # no limit of Dask's: the batch system and the watchdog of tasks keep theirs
         protocol="tls",
-        security=security,
-        interface=interface,
+        interface=None if interface is None else shlex.quote(interface),
         death_timeout=DEATH_TIMEOUT_S,
         local_directory=shlex.quote(scratch) if scratch else '"${TMPDIR:-/tmp}"',
         # not its own page: it would listen on all interfaces, unencrypted
-        worker_extra_args=["--dashboard-address", "127.0.0.1:0"],
+        worker_extra_args=["--dashboard-address", "127.0.0.1:0", *_certificates(security)],
         job_script_prologue=[
             *prologue,
             *(f"export {key}={shlex.quote(text)}" for key, text in threads.items()),
@@ -80,6 +79,13 @@ def worker_body(
         worker_command="distributed.cli.dask_worker",
     )
     return lines.job_script().strip() + "\n"
+
+
+def _certificates(security: Security) -> list[str]:
+    """The options that dask-jobqueue would write, with paths that may hold anything."""
+    files: dict[str, Any] = security.get_tls_config_for_role("worker")
+    named = ((f"--tls-{name.replace('_', '-')}", path) for name, path in files.items() if path is not None)
+    return [word for option, path in named for word in (option, shlex.quote(str(path)))]
 
 
 def _rendered(settings: dict[str, Any]) -> str:
