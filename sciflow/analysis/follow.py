@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from sciflow.analysis.jobs import JobBook
 from sciflow.analysis.status import KEPT_EVENTS, ControllerStatus, DriverStatus, Status, TimeLeft, WorkerStatus
 from sciflow.analysis.tally import Tally
 from sciflow.analysis.words import render_wait
@@ -127,6 +128,7 @@ class Follower:
             events=() if said is None else tuple(said.newest),
             problems=() if self._snapshot is None else self._snapshot.problems,
             controller=controller,
+            jobs=said.jobs.status() if said is not None and alive else None,
         )
 
     # ------------------------------------------------------------------------------------------------------- records
@@ -268,6 +270,7 @@ class _Said:
         self.started: float | None = None
         self.wait: Mapping[str, Any] | None = None  # what was said of the wait that goes on
         self.busy_s = 0.0
+        self.jobs = JobBook()
         self._n_settled = 0
         self._kinds: set[str] = set()
         self._steps: deque[tuple[float, float, int]] = deque(maxlen=_RECENT_STEPS)
@@ -287,6 +290,8 @@ class _Said:
 
     def _is_news(self, event: Event) -> bool:
         """Whether it was not told before: each worker tells the first failure of a kind that it meets."""
+        if event.name == "job.ended":
+            return event.facts.get("how") != "finished"  # that we ended it is no news
         kind = event.facts.get("fingerprint")
         if event.name != "variant.failed" or kind is None:
             return True
@@ -296,6 +301,7 @@ class _Said:
         return not known
 
     def _take(self, event: Event) -> None:
+        self.jobs.take(event)
         facts = event.facts
         match event.name:
             case "sweep.started":

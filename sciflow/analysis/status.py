@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sciflow.analysis.jobs import JobsStatus
     from sciflow.analysis.tally import FailureGroup
     from sciflow.events import Event
     from sciflow.store.sessions import Life
@@ -151,6 +152,8 @@ class Status:
         One text per damaged place in the sweep directory.
     controller
         The detached controller, if the sweep was submitted to one and nobody else drove it since.
+    jobs
+        Those of the workers, where they come with jobs.
     """
 
     workflow: str
@@ -176,6 +179,7 @@ class Status:
     events: tuple[Event, ...]
     problems: tuple[str, ...]
     controller: ControllerStatus | None = None
+    jobs: JobsStatus | None = None
 
     @property
     def is_driven(self) -> bool:
@@ -231,6 +235,11 @@ KEPT_EVENTS: Final = frozenset(
         "worker.lost",
         "window.closed",
         "window.opened",
+        "job.ended",
+        "job.refused",
+        "jobs.orphaned",
+        "batch.away",
+        "batch.back",
     }
 )
 """What people want to read one by one; the rest is in the counts."""

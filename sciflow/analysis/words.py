@@ -7,6 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from sciflow.analysis.jobs import describe_job_event
 from sciflow.quantities import render_bytes, render_seconds
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _MOST_MESSAGE = 160  # characters of a message in a line
 def status_text(status: Status) -> str:
     """The status in a few lines."""
     lines = [f"{status.workflow} ({status.path})", counts(status), speed(status), who(status), waiting(status)]
+    lines.append(str(status.jobs or ""))
     lines.append(controller(status))
     shown = status.failures[:_MOST_FAILURES]
     for group in shown:
@@ -50,6 +52,7 @@ def status_html(status: Status) -> str:
         "driver": who(status),
         "controller": controller(status),
         "waiting": status.waiting,
+        "jobs": str(status.jobs or ""),
     }
     rows |= {
         f"{group.count:,} failed": f"{group.task}: {one_line(group)}" for group in status.failures[:_MOST_FAILURES]
@@ -211,6 +214,8 @@ def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each
             return f"waiting: {facts.get('reason') or facts.get('explanation', 'the window is closed')}"
         case "window.opened":
             return "the window opened"
+        case name if name.startswith(("job", "batch.away", "batch.back")):
+            return describe_job_event(event)
         case name:
             told = ", ".join(f"{key}={value}" for key, value in facts.items() if isinstance(value, str | int | float))
             return f"{name}: {told}"[:_MOST_MESSAGE] if told else name

@@ -385,7 +385,7 @@ class Supervisor:
             return False
         submitted.job_id = job_id
         pool.n_refused, pool.was_taken = 0, True
-        self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name)
+        self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name, log=str(log))
         self._look_soon()
         return True
 
