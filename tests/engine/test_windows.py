@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -56,8 +57,12 @@ def start(tmp_path):
 
 def workers_of(driver):
     """Its processes, but for the one that Python keeps with the driver once it has spawned others."""
-    children = psutil.Process(driver.pid).children(recursive=True)
-    return [one for one in children if "resource_tracker" not in " ".join(one.cmdline())]
+    workers = []
+    for child in psutil.Process(driver.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "resource_tracker" not in " ".join(child.cmdline()):
+                workers.append(child)
+    return workers
 
 
 def until(says, timeout_s=90):
