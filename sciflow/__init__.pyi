@@ -1,6 +1,8 @@
 from .analysis.results import Results as Results
 from .analysis.results import open_results as open_results
 from .canonical import Named as Named
+from .clusters.batch import PBSCluster as PBSCluster
+from .clusters.batch import SlurmCluster as SlurmCluster
 from .clusters.local import LocalCluster as LocalCluster
 from .engine.engine import Engine as Engine
 from .engine.handle import SweepHandle as SweepHandle
@@ -40,6 +42,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "LocalCluster",
     "Named",
     "OffPeak",
+    "PBSCluster",
     "Points",
     "Priority",
     "Random",
@@ -49,6 +52,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Retry",
     "SKIP",
     "SciflowError",
+    "SlurmCluster",
     "Sobol",
     "StopAfter",
     "SweepHandle",

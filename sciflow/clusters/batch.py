@@ -81,7 +81,7 @@ class BatchCluster(ABC):
 
     def __post_init__(self) -> None:
         for name in ("workers", "workers_per_job", "max_waiting"):
-            if (getattr(self, name) or 1) < 1 or getattr(self, name) == 0:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{type(self).__name__}({name}={getattr(self, name)}): it must be at least 1")
         for name in ("prologue", "options"):
             if isinstance(getattr(self, name), str):

@@ -54,8 +54,9 @@ class Engine:
     Parameters
     ----------
     cluster : str or cluster object, default "local"
-        ``"local"`` (worker processes on this machine), ``"inline"`` (this process, for debuggers), or an object such
-        as ``LocalCluster(workers=4)``.
+        ``"local"`` (worker processes on this machine), ``"inline"`` (this process, for debuggers), ``"slurm"`` or
+        ``"pbs"`` (jobs, as the site's ``site.toml`` says), the address of a running Dask scheduler, a
+        `distributed.Client`, or an object such as ``LocalCluster(workers=4)`` or ``SlurmCluster(partition="long")``.
     directory : path, default "sweeps"
         Folder of the sweeps; the workflow's name is the folder of its sweep.
     policy : str or Policy, optional
@@ -67,7 +68,7 @@ class Engine:
         Called with each `sciflow.events.Event`, in the driver, between two steps of its loop: be brief. What it
         raises is told once, and the sweep goes on.
     on_unmet : {"warn", "error"}, optional
-        What to do when this machine lacks what a task asks for; "warn" on the local machine.
+        What to do where no machine has what a task asks for: "warn" on the local machine, "error" on a cluster.
     on_stale : {"ask", "keep", "rerun", "error"}, default "ask"
         What to do with results that other code made. "ask" asks in a terminal or notebook and otherwise refuses.
     allow_close : bool, default False
@@ -92,7 +93,7 @@ class Engine:
 
     def __init__(
         self,
-        cluster: str | Cluster = "local",
+        cluster: str | Cluster | Client = "local",
         *,
         directory: str | os.PathLike[str] = "sweeps",
         policy: str | Policy | None = None,
