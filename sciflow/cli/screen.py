@@ -166,6 +166,12 @@ class Screen:
             busy = "" if status.utilisation is None else f"busy {status.utilisation:.0%} of the time"
             n = f"{status.n_workers:,}" if status.n_workers else ""
             yield "workers", self._text(", ".join(word for word in (n, busy) if word))
+        if status.jobs is not None:
+            is_bad = bool(status.jobs.refused or status.jobs.away)
+            yield "jobs", self._text(str(status.jobs).removeprefix("jobs: "), "yellow" if is_bad else "default")
+            logs = {str(Path(job.log).parent) for job in status.jobs.jobs if job.log}
+            if logs:
+                yield "job logs", self._text(", ".join(sorted(logs)), "dim")
         yield "driver", self._driver(status.driver, status.time)
         said = controller(status)
         if status.controller is not None and said:
