@@ -6,6 +6,7 @@ from typing import IO, Any
 
 import click
 
+from sciflow.cli.doctor import doctor
 from sciflow.cli.follow import attach, cancel, status, wait, watch
 from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
@@ -57,7 +58,7 @@ def main() -> None:
     """Run parameter sweeps, and read their results."""
 
 
-for command in (run, plan, submit, validate, retry, status, watch, attach, wait, cancel, results, best, plot):
+for command in (run, plan, submit, validate, retry, status, watch, attach, wait, cancel, results, best, plot, doctor):
     main.add_command(command)
 
 if __name__ == "__main__":
