@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dask.config
+import psutil
 from distributed import Client, LocalCluster
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from sciflow.clusters.dasked import SETTINGS
+from sciflow.errors import SweepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,7 @@ class Office:
 
     def __init__(self, security: Security, interface: str | None, tell: Callable[[Arrival], None]) -> None:
         logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each worker and connection otherwise
+        _check(interface)
         options: dict[str, Any] = {"interface": interface} if interface else {"host": f"tls://{_own_address()}"}
         with dask.config.set(SETTINGS_OF_JOBS):
             self._scheduler: Any = LocalCluster(
@@ -94,6 +97,14 @@ class Office:
         """Close the scheduler; its workers leave by themselves."""
         with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
             self._scheduler.close(timeout=10)
+
+
+def _check(interface: str | None) -> None:
+    there = psutil.net_if_addrs()
+    if interface is not None and interface not in there:
+        raise SweepError(
+            f"this host has no network interface {interface!r}, it has {', '.join(there)}; correct interface in site.toml"
+        )
 
 
 def _own_address() -> str:
