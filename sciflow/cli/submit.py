@@ -13,6 +13,7 @@ from sciflow.cli.show import print_json
 
 if TYPE_CHECKING:
     from sciflow.engine.handle import SweepHandle
+    from sciflow.planning.plan import Plan
 
 CONTROLLERS = ("process", "slurm", "pbs")
 
@@ -39,6 +40,8 @@ CONTROLLERS = ("process", "slurm", "pbs")
 @click.option("--queue", "--partition", metavar="NAME", help="Of the controller's job.")
 @click.option("--account", metavar="NAME", help="Who pays for the controller's job.")
 @click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, and submit nothing.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing; the controller's log shows no progress.")
 @click.option("--only", metavar="QUERY", help="Only these variants, such as \"a < 3 and b == 'x'\".")
 @click.option("--retry-failed", is_flag=True, help="Also variants that failed in your code before.")
 @click.option("--force", is_flag=True, help="Run everything again; the newest result counts.")
@@ -62,6 +65,8 @@ def submit(
     queue: str | None,
     account: str | None,
     now: bool,
+    dry_run: bool,
+    quiet: bool,
     only: str | None,
     retry_failed: bool,
     force: bool,
@@ -81,7 +86,7 @@ def submit(
     """
     asked = chosen_options(cores=cores, memory=memory, walltime=walltime, queue=queue, account=account)
     options = chosen_options(
-        **engine_options(cluster, workers, now=now, quiet=False, directory=directory, on_stale=on_stale),
+        **engine_options(cluster, workers, now=now, quiet=quiet, directory=directory, on_stale=on_stale),
         only=only,
         retry_failed=retry_failed or None,
         force=force or None,
@@ -90,8 +95,16 @@ def submit(
     with laid_over(options), whole_traceback(wanted=verbose), loaded_workflow(Source.parse(file)) as loaded:
         from sciflow.engine.engine import Engine  # noqa: PLC0415  `sciflow --help` does without NumPy
 
-        handle = (loaded.engine or Engine()).submit(loaded.workflow)
-    _say(handle, as_json=as_json)
+        engine = loaded.engine or Engine()
+        if dry_run:
+            planned = engine.plan(loaded.workflow, retry_failed=retry_failed, only=only, force=force)
+            handle = None
+        else:
+            planned, handle = None, engine.submit(loaded.workflow)
+    if planned is not None:
+        _show(planned, as_json=as_json)
+    if handle is not None and (as_json or not quiet):
+        _say(handle, as_json=as_json)
 
 
 def _controller(name: str | None, asked: dict[str, Any]) -> Any:
@@ -103,6 +116,13 @@ def _controller(name: str | None, asked: dict[str, Any]) -> Any:
     from sciflow.engine.submit import JobController  # noqa: PLC0415  brings NumPy
 
     return JobController(name, **asked)
+
+
+def _show(plan: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        click.echo(str(plan))
 
 
 def _say(handle: SweepHandle, *, as_json: bool) -> None:

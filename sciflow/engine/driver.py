@@ -195,9 +195,8 @@ class Driver:
         self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))
         journal.tell("sweep.finished" if ending == "finished" else "sweep.stopped", **ended, reason=loop.reason)
         if ending == "stopped":
-            self._display.say(
-                f"stopped; {ledger.n_done:,} finished variants are kept. To go on, run the same command again."
-            )
+            on = "" if self._charge else " To go on, run the same command again."
+            self._display.say(f"stopped; {ledger.n_done:,} finished variants are kept.{on}")
         if ending == "given_up":
             self._display.say(f"stopped: {loop.reason}. What is finished is kept; mend the cause and run again.")
         return ending, ended

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.engine.chain import EndOfJob, begin_of, mark_of, why_give_up
 from sciflow.engine.controller import TERMINATED, Ears, drive, pass_on_cancel, read_submission, tell_failure
 from sciflow.engine.gate import Gate
-from sciflow.engine.submit import controller_job, controller_name, find_system
+from sciflow.engine.submit import controller_job, controller_name, find_system, is_controller
 from sciflow.errors import (
     BatchError,
     LeaseLostError,
@@ -265,9 +265,9 @@ class GenerationOfJobs:
                 time.sleep(_LOOK_S)
 
     def _is_stray(self, job: JobState) -> bool:
-        if job.job_id in {self._job, self._successor}:
+        if job.job_id in {self._job, self._successor} or job.phase == "ending":
             return False
-        return not ("-controller-" in job.name and job.phase == "waiting")
+        return not (is_controller(job) and job.phase == "waiting")
 
     def _await_free(self) -> None:
         """Return when nobody drives the sweep; a predecessor that lives on is waited for."""
@@ -343,7 +343,7 @@ class GenerationOfJobs:
         is_others = owner is not None and owner.get("controller") != self._submission.number
         jobs = [one for one in self._jobs().values() if one.job_id != self._job]
         # while somebody else drives the sweep, its workers are not ours
-        left = [one.job_id for one in jobs if "-controller-" in one.name or not is_others]
+        left = [one.job_id for one in jobs if is_controller(one) or not is_others]
         if left:
             with contextlib.suppress(BatchError):
                 self._system.cancel(left)

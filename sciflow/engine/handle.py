@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from sciflow.analysis.results import Results
     from sciflow.analysis.status import ControllerStatus, Status
-    from sciflow.batch.system import JobState
     from sciflow.store.submissions import Submission
 
 LOOK_S = 1.0
@@ -138,20 +138,27 @@ class SweepHandle:
         if at_work and status.driver is not None:
             request_cancel(self._watch.directory, status.driver.session)
         if controller.kind == "job":
-            return self._cancel_jobs(submission, at_work=at_work)
+            is_driven = status.driver is not None and status.driver.life == "alive"
+            return self._cancel_jobs(submission, at_work=at_work, is_driven=is_driven)
         if at_work:
             return f"the controller (host {controller.host}, pid {controller.pid}) was asked to stop"
+        process = submission.process
+        if process is not None and process.is_certainly_alive():
+            os.kill(process.pid, signal.SIGTERM)  # it drives nothing yet, or reduces what the sweep has left
+            return f"the controller (host {process.host}, pid {process.pid}) was asked to stop"
         submission.tell_end("cancelled")
-        return "the controller was asked to stop as it starts or ends"
+        return "the controller was asked to stop; whether it lives cannot be told from here"
 
-    def _cancel_jobs(self, submission: Submission, *, at_work: bool) -> str:
-        """Take the jobs of a controller out of the queue; one that drives the sweep ends in good order."""
-        from sciflow.engine.submit import find_system  # noqa: PLC0415  brings what sends workflows
+    def _cancel_jobs(self, submission: Submission, *, at_work: bool, is_driven: bool) -> str:
+        """Take the jobs of a controller out of the queue; a driver that is alive ends, and ends its workers, itself."""
+        from sciflow.engine.submit import find_system, is_controller  # noqa: PLC0415  brings what sends workflows
 
         try:
             system = find_system(str(submission.facts["system"]))
             jobs = system.jobs(str(submission.facts["prefix"]))
-            ours = [one.job_id for one in jobs.values() if not at_work or _waits_for_its_turn(one)]
+            controllers = [one for one in jobs.values() if is_controller(one)]
+            ours = [one.job_id for one in controllers if not at_work or one.phase == "waiting"]
+            ours += [] if is_driven else [one.job_id for one in jobs.values() if not is_controller(one)]
             if ours:
                 system.cancel(ours)
         except BatchError as error:
@@ -171,7 +178,3 @@ class SweepHandle:
 
     def _repr_html_(self) -> str:
         return status_html(self.status())
-
-
-def _waits_for_its_turn(job: JobState) -> bool:
-    return job.phase == "waiting" and "-controller-" in job.name

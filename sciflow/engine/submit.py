@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sciflow import errors, interpreter
+from sciflow.batch.script import forwarding
 from sciflow.batch.system import Job
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
@@ -26,7 +27,7 @@ from sciflow.store.submissions import Submission, newest_submission
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sciflow.batch.system import BatchSystem
+    from sciflow.batch.system import BatchSystem, JobState
     from sciflow.clusters.protocol import Cluster
     from sciflow.engine.order import Order
     from sciflow.store.directory import SweepDirectory
@@ -313,12 +314,17 @@ class Asked:
 
 def job_prefix(directory: SweepDirectory) -> str:
     """What the names of all jobs of a sweep begin with."""
-    return f"sf-{str(directory.identity['sweep'])[:8]}-"
+    return f"sf-{directory.sweep[:8]}-"
 
 
 def controller_name(submission: Submission, generation: int) -> str:
     """The name of a controller's job: no two of them share it."""
     return f"{submission.facts['prefix']}controller-{submission.number}.{generation}"
+
+
+def is_controller(job: JobState) -> bool:
+    """Whether a job of a sweep is one of its controllers; the others are workers."""
+    return "-controller-" in job.name
 
 
 def controller_job(
@@ -347,15 +353,13 @@ def _body(submission: Submission, generation: int) -> str:
     arguments = ("job", str(submission.folder.parent), str(submission.number), str(generation))
     command = [str(submission.facts["executable"]), *interpreter.command(_MODULE, *arguments)[1:]]
     umask = submission.facts["umask"]
-    # exec: the warning before the walltime goes to the shell of the job alone
     return "\n".join(
         (
             *submission.facts["job"]["prologue"],
             *([f"umask {umask}"] if umask else []),
             f"cd -- {shlex.quote(str(submission.facts['cwd']))} || cd /",
             f"export PYTHONPATH={shlex.quote(str(submission.facts['python_path']))}",
-            f"exec {shlex.join(command)}",
-            "",
+            forwarding(shlex.join(command)),
         )
     )
 

@@ -61,6 +61,10 @@ class ProcessName:
             return False
         return _start_of(self.pid) != self.start
 
+    def is_certainly_alive(self) -> bool:
+        """Whether it runs; False when that cannot be known here."""
+        return (self.host, self.boot) == (socket.gethostname(), _boot()) and not self.is_certainly_dead()
+
 
 def is_tag_of_the_dead(tag: str) -> bool:
     """Whether *tag* is of a process on this host that certainly ended; text and a dot may stand before it."""

@@ -22,7 +22,7 @@ import sciflow
 def slow(a):
     time.sleep(0.25)
     if os.environ.get("DEADLY"):
-        os.kill(int(os.environ["SCIFLOW_DRIVER"]), 9)
+        os.kill(os.getppid(), 9)
     with open("calls.txt", "a") as file:
         file.write(f"{a}\\n")
     return {"y": a}
@@ -198,6 +198,17 @@ def test_an_order_that_cannot_be_loaded_ends_the_chain_with_words(study):
 
     assert (status.controller.state, status.controller.how) == ("ended", "failed")
     assert "is damaged; submit it again: what is finished is kept" in str(status)
+    until(lambda: not study.jobs)
+
+
+def test_a_task_that_kills_its_driver_ends_the_chain_after_three_jobs(study):
+    sweep = study.submit(DEADLY=1)
+
+    status = sweep.wait(timeout=120)
+
+    assert status.controller.how == "given_up"
+    assert "its last 3 jobs died without any progress; the last was job" in str(status)
+    assert status.controller.generation == 4
     until(lambda: not study.jobs)
 
 
