@@ -84,7 +84,7 @@ def _ends_cleanly() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("stopped; its job is cancelled, and nothing is left", err=True)
+        click.echo("stopped; nothing is left of it", err=True)
         raise
     finally:
         for one, handler in before.items():

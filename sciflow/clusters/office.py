@@ -103,7 +103,8 @@ def _check(interface: str | None) -> None:
     there = psutil.net_if_addrs()
     if interface is not None and interface not in there:
         raise SweepError(
-            f"this host has no network interface {interface!r}, it has {', '.join(there)}; correct interface in site.toml"
+            f"this host has no network interface {interface!r}, it has {', '.join(there)}; "
+            "correct interface in site.toml"
         )
 
 

@@ -176,8 +176,18 @@ def _batch_system(site: Site, queue: str | None) -> Iterator[Check]:
     except BatchError as error:
         yield wrong("limits", error, "sinfo lists partitions" if site.system == "slurm" else "qstat -Q lists queues")
         return
+    yield from _other_places(site, system)
     yield _nodes(find_nodes(site.system, chosen))
     yield _history(system)
+
+
+def _other_places(site: Site, system: BatchSystem) -> Iterator[Check]:
+    """Tables of the site file whose queue is not there; jobs of other kinds do without them."""
+    for name, place in site.places:
+        try:
+            system.limits(place.queue)
+        except BatchError as error:
+            yield Check(f"[{name}]", "doubtful", str(error), f"correct this table in {site.file}")
 
 
 def _limits(limits: Limits, n_jobs: int, walltime_s: int | None) -> Check:

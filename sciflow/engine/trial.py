@@ -67,7 +67,8 @@ class _Course:
         if name == "job.submitted":
             self.job_id, self.submitted_at = facts["job"], time.time()
         elif name == "job.refused":
-            raise _Over(Check("job", "wrong", "the batch system takes no job", facts["words"]))
+            remedy = "correct what site.toml asks for, or choose another --queue"
+            raise _Over(Check("job", "wrong", facts["words"], remedy))
         elif name == "job.ended":
             self.ended = facts
 
