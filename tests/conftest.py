@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,20 +63,44 @@ def free_ports(n: int) -> int:
     raise RuntimeError("no free ports")
 
 
+@contextmanager
+def stopped_with_us(cluster):
+    """Have the cluster stopped even when this process is killed."""
+    watch = 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; exec bash /dev/fd/0 stop --purge'
+    environ = {**os.environ, "SLURM_LOCAL_DIR": str(cluster.folder)}
+    # the program is kept open: the checkout may be gone by then
+    with (
+        SLURM_LOCAL.open() as program,
+        subprocess.Popen(
+            ["/bin/sh", "-c", watch, "sh", str(os.getpid())],
+            stdin=program,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environ,
+            start_new_session=True,
+        ) as watcher,
+    ):
+        try:
+            yield
+        finally:
+            cluster("stop", "--purge")
+            watcher.kill()
+
+
 @pytest.fixture(scope="session")
 def slurm():
     """A SLURM of this test session's own; tests give their jobs names of their own and leave none behind."""
     # a short path: sockets live below it
     folder = Path(tempfile.mkdtemp(prefix="sciflow-slurm-", dir="/tmp"))
     cluster = ThrowAwaySlurm(folder, free_ports(5))
-    with pytest.MonkeyPatch.context() as patch:
+    with stopped_with_us(cluster), pytest.MonkeyPatch.context() as patch:
         try:
             cluster("start")
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(f"no SLURM can be started here: {error}")
-        try:
+            why = str(error)
+        else:
             patch.setenv("SLURM_CONF", str(cluster.conf))
             yield cluster
-        finally:
-            cluster("stop", "--purge")
+            return
+    # after what had started was stopped
+    pytest.skip(f"no SLURM can be started here: {why}")
