@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -239,3 +240,25 @@ def test_a_lost_node_and_a_restarted_slurm_cost_nothing_but_time(study, slurm):
 
     assert (status.state, status.n_done) == ("complete", 300)
     until(lambda: not study.jobs)
+
+
+@pytest.mark.slow
+def test_when_the_window_closes_nothing_runs_and_the_next_job_begins_at_the_next_opening(study):
+    closes = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(seconds=120)
+    opened = closes - timedelta(hours=2)
+    policy = f"""sciflow.scheduling.parse_policy("off_peak", {{
+        "preferred_hours": "{opened:%H:%M}-{closes:%H:%M}", "timezone": "UTC"}})"""
+    sweep = study.submit(policy, N=2000)
+    until(lambda: sweep.status().n_done > 2)
+
+    until(lambda: datetime.now(UTC) > closes, patience_s=150)
+    assert not study.running
+    n_done = sweep.status().n_done
+    begins = [line.split()[1] for line in squeue("%j %S %T") if line.startswith(study.prefix)]
+
+    assert 0 < n_done < 2000
+    assert [datetime.fromisoformat(one).astimezone(UTC) - opened for one in begins] == [timedelta(days=1)]
+    assert sweep.status().state == "submitted"
+    assert sweep.status().driver.life == "ended"
+    sweep.cancel()
+    assert not study.jobs
