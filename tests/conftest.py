@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -83,8 +84,13 @@ def stopped_with_us(cluster):
         try:
             yield
         finally:
-            cluster("stop", "--purge")
-            watcher.kill()
+            try:
+                if (cluster.folder / "etc").exists():
+                    cluster("stop", "--purge")
+                else:  # nothing was started
+                    shutil.rmtree(cluster.folder)
+            finally:
+                watcher.kill()
 
 
 @pytest.fixture(scope="session")
