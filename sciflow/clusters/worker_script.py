@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
 from typing import TYPE_CHECKING, Any
 
 import dask.config
-from dask_jobqueue.core import Job as DaskJob
 
 from sciflow.clusters import machine
 from sciflow.clusters.office import SETTINGS_OF_JOBS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from distributed.security import Security
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Generator[None]:
+    """The import below has Ctrl-C end this process without a word, and fails in other threads than the main one."""
+
+    def ignored(*_: object) -> None:
+        pass
+
+    original, signal.signal = signal.signal, ignored
+    try:
+        yield
+    finally:
+        signal.signal = original
+
+
+with _signals_kept():
+    from dask_jobqueue.core import Job as DaskJob
 
 DEATH_TIMEOUT_S = 120
 """Workers that reach no scheduler for so long leave by themselves, and their job with them."""
