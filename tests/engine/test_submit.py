@@ -10,17 +10,20 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import psutil
 import pytest
 
 import sciflow
 from sciflow import errors
+from sciflow.analysis.status import ControllerStatus
 from sciflow.engine.order import Order, open_order
 from sciflow.engine.submit import find_controller
 from sciflow.errors import StaleError, SubmittedError, SweepBusyError, SweepError, WorkflowError
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.submissions import Submission, newest_submission
+from sciflow.testing.sweeps import known_outcome_sweep
 
 SCRIPT = """
 import os, sys, time
@@ -228,6 +231,58 @@ def test_a_daemon_that_is_terminated_finishes_what_runs_and_says_why_it_stopped(
     assert (status.state, status.controller.how) == ("stopped", "stopped")
     assert "SIGTERM" in str(status)
     assert status.driver.life == "ended"
+
+
+def test_cancel_reaches_a_daemon_that_reduces_what_the_sweep_has_left(study):
+    reduction = """
+def total(y):
+    time.sleep(0.5)
+    return {"total": float(sum(map(float, y)))}
+
+workflow.add_task("total", total, depends_on=["slow"], over="a")
+workflow.add_parameter_space({"b": range(100)})
+if __name__"""
+    text = (study / "study.py").read_text().replace("def slow(a)", "def slow(a, b)")
+    (study / "study.py").write_text(text.replace("if __name__", reduction))
+    run(study, N=2, PAUSE=0)
+    sweep = sciflow.attach(study / "sweeps/slow")
+    until(lambda: sweep.status().is_complete and sweep.status().state == "submitted")
+    until((study / "sweeps/slow/reductions/total/sweep.json").exists)
+
+    said = sweep.cancel()
+    status = sweep.wait(timeout=60)
+
+    assert f"pid {status.controller.pid}) was asked to stop" in said
+    assert status.controller.how == "cancelled"
+    until(lambda: not psutil.pid_exists(status.controller.pid))
+    assert sciflow.attach(study / "sweeps/slow/reductions/total").status().n_done < 100
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"state": "starting"}, "its controller is starting; log: LOG"),
+        ({"state": "working"}, "its controller is host h, pid 7; log: LOG"),
+        ({"state": "working", "cancel_requested": True}, "pid 7; it was asked to stop; log: LOG"),
+        ({"state": "died", "message": "Killed"}, "died (host h, pid 7): Killed; log: LOG; submit it again to go on"),
+        ({"state": "ended", "how": "finished"}, "its controller finished"),
+        ({"state": "ended", "how": "failed", "message": "no"}, "its controller failed: no; log: LOG"),
+        ({"state": "ended", "how": "given_up", "message": "no"}, "its controller gave up: no; log: LOG"),
+        (
+            {"kind": "job", "system": "pbs", "job": "9", "generation": 22, "state": "queued", "message": "it waits"},
+            "waits for its turn (pbs job 9, the 22nd of its jobs): it waits; log: LOG",
+        ),
+        (
+            {"kind": "job", "system": "slurm", "job": "9", "generation": 11, "state": "working"},
+            "its controller is slurm job 9, the 11th of its jobs; log: LOG",
+        ),
+    ],
+)
+def test_a_status_says_where_the_controller_is_and_what_became_of_it(tmp_path, told, words):
+    one = {"number": 1, "kind": "process", "host": "h", "pid": 7, "since": 0.0, "log": "LOG", **told}
+    status = sciflow.attach(known_outcome_sweep(tmp_path / "known").path).status()
+
+    assert words in str(replace(status, controller=ControllerStatus(**one)))
 
 
 # --------------------------------------------------------------------------------------------- errors come back at once

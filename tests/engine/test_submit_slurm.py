@@ -64,6 +64,9 @@ class Study:
 
     def submit(self, policy="None", **environment):
         self.write(policy)
+        return self.run(**environment)
+
+    def run(self, **environment):
         done = subprocess.run(
             [sys.executable, "study.py"],
             cwd=self.folder,
@@ -199,6 +202,24 @@ def test_an_order_that_cannot_be_loaded_ends_the_chain_with_words(study):
 
     assert (status.controller.state, status.controller.how) == ("ended", "failed")
     assert "is damaged; submit it again: what is finished is kept" in str(status)
+    until(lambda: not study.jobs)
+
+
+def test_workers_that_a_killed_controller_leaves_are_replaced_by_those_of_the_next(study):
+    study.write()
+    text = (study.folder / "study.py").read_text()
+    (study.folder / "study.py").write_text(text.replace("sciflow.LocalCluster", "sciflow.SlurmCluster"))
+    sweep = study.run(N=120)
+    until(lambda: sweep.status().n_done > 10)
+    first = set(study.running)
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+    until(lambda: sweep.status().controller.generation == 2 and sweep.status().n_running)
+
+    assert not first & set(study.running)
+    status = sweep.wait(timeout=120)
+
+    assert (status.state, status.n_done, status.n_failed) == ("complete", 120, 0)
+    assert set(study.calls) == set(range(120))
     until(lambda: not study.jobs)
 
 
