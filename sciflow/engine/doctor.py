@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import tempfile
@@ -292,7 +291,7 @@ def _keys() -> Check:
     folder = keys_folder()
     kind = look_at_disk(folder).kind
     says, facts = f"{folder} is yours alone (on {kind})", {"folder": str(folder), "file_system": kind}
-    if kind in IN_MEMORY or os.path.commonpath([folder, tempfile.gettempdir()]) == tempfile.gettempdir():
+    if kind in IN_MEMORY or folder.absolute().is_relative_to(tempfile.gettempdir()):
         remedy = "nodes may not see it; set SCIFLOW_KEYS to a folder in your home"
         return Check("keys", "doubtful", says, remedy, facts)
     return Check("keys", "well", says, "", facts)

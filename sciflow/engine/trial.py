@@ -109,7 +109,7 @@ def try_worker(cluster: Cluster, system: BatchSystem | None, home: Path, wait_s:
             except _Over as over:
                 yield over.check
             except SciflowError as error:  # of the supervisor of the jobs
-                yield wrong("job", error)
+                yield wrong("job", error, "correct what site.toml asks for, or choose another --queue")
 
 
 def _setting(folder: Path, name: str, course: _Course) -> Setting:
