@@ -280,7 +280,7 @@ class Engine:
             if not is_consolidated(directory, sweep.snapshot):
                 consolidate(directory)
             return SweepHandle(directory.path)
-        if host.is_here:
+        if host.is_here or self.cluster.has_jobs:
             self._judge_requirements(definition)
         engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
         directory.add_definition(sweep.description)  # its status says what is to come

@@ -52,7 +52,7 @@ def run_job(path: Path, number: int, generation: int) -> int:
     submission = read_submission(path, number)
     ears = Ears(is_armed=False)
     ears.listen(stop="hand_over")
-    system = find_system(str(submission.facts["system"]))
+    system = find_system(str(submission.facts["system"]), submission.folder)
     return GenerationOfJobs(submission, generation, system, ears, os.environ).run()
 
 

@@ -154,7 +154,7 @@ class SweepHandle:
         from sciflow.engine.submit import find_system, is_controller  # noqa: PLC0415  brings what sends workflows
 
         try:
-            system = find_system(str(submission.facts["system"]))
+            system = find_system(str(submission.facts["system"]), submission.folder)
             jobs = system.jobs(str(submission.facts["prefix"]))
             controllers = [one for one in jobs.values() if is_controller(one)]
             ours = [one.job_id for one in controllers if not at_work or one.phase == "waiting"]

@@ -10,10 +10,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from sciflow import errors, interpreter
 from sciflow.batch.script import forwarding
+from sciflow.batch.site import Place, find_site
 from sciflow.batch.system import Job
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
@@ -22,15 +23,19 @@ from sciflow.engine.preflight import load_in_fresh_process
 from sciflow.errors import BatchError, SciflowError, SubmittedError, SweepError
 from sciflow.quantities import parse_bytes, parse_seconds, render_seconds
 from sciflow.store.lease import check_free
-from sciflow.store.submissions import Submission, newest_submission
+from sciflow.store.submissions import FOLDER, Submission, newest_submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sciflow.batch.site import Site, System
     from sciflow.batch.system import BatchSystem, JobState
     from sciflow.clusters.protocol import Cluster
     from sciflow.engine.order import Order
     from sciflow.store.directory import SweepDirectory
+
+PLACE: Final = "controller"
+"""The table of ``site.toml`` for the jobs of controllers."""
 
 _MODULE: Final = "sciflow.engine.controller"
 _QUEUED_S: Final = 60.0  # so long after a submission its job may not be in the queue yet
@@ -89,7 +94,7 @@ def check_unsubmitted(directory: SweepDirectory) -> None:
             raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), "a process")
         before.tell_end("superseded", "its process died")
         return
-    jobs = find_system(str(before.facts["system"])).jobs(str(before.facts["prefix"]))
+    jobs = find_system(str(before.facts["system"]), before.folder).jobs(str(before.facts["prefix"]))
     if jobs:
         what = f"job {', '.join(jobs)} of {before.facts['system']}"
         raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), what)
@@ -109,8 +114,8 @@ def _when(submission: Submission) -> str:
     return datetime.fromtimestamp(float(submission.facts["since"]), UTC).isoformat(timespec="seconds")
 
 
-def find_system(name: str) -> BatchSystem:
-    """The batch system of this name.
+def find_system(name: str, exits: Path | None = None) -> BatchSystem:
+    """The batch system of this name; *exits* is where jobs leave their exit status, for a PBS without a history.
 
     Raises
     ------
@@ -124,7 +129,7 @@ def find_system(name: str) -> BatchSystem:
     if name == "pbs":
         from sciflow.batch.pbs import Pbs  # noqa: PLC0415  one of two
 
-        return Pbs()
+        return Pbs(exits=exits)
     raise BatchError(f"no batch system named {name!r}; a controller runs in a 'process', or a job of 'slurm' or 'pbs'")
 
 
@@ -220,7 +225,8 @@ class JobController:
     prologue : tuple of str
         Lines of a shell that come first, such as ``module load gcc``.
 
-    What is not said of queue, account, options and prologue is that of the workers' jobs, if the workers are in jobs.
+    What is not said of queue, account, options and prologue is that of the workers' jobs, if the workers are in jobs;
+    else the table ``[controller]`` of the ``site.toml`` of the cluster holds, or what stands above its tables.
     """
 
     system: str = "slurm"
@@ -235,8 +241,9 @@ class JobController:
 
     def start(self, directory: SweepDirectory, order: Order, system: BatchSystem | None = None) -> None:
         """Queue the first job; return when it is in the queue."""
-        system = system or find_system(self.system)
-        order, asked = self._asked(order, system)
+        system = system or find_system(self.system, directory.path / FOLDER)
+        site = find_site(directory.path, cast("System", self.system))
+        order, asked = self._asked(order, system, site)
         contents = order.pack()
         load_in_fresh_process(contents)
         facts = {
@@ -251,6 +258,7 @@ class JobController:
             "umask": _umask(),
             "cwd": os.getcwd(),  # noqa: PTH109  text only
             **_facts(order),
+            "executable": site.python or sys.executable,
         }
         submission = _create(directory, facts, contents)
         try:
@@ -259,17 +267,17 @@ class JobController:
             submission.tell_end("failed", f"{type(error).__name__}: {error}", error)
             raise
 
-    def _asked(self, order: Order, system: BatchSystem) -> tuple[Order, Asked]:
+    def _asked(self, order: Order, system: BatchSystem, site: Site) -> tuple[Order, Asked]:
         """What each job asks for, and the order with as many local workers as that allows."""
         cluster, resources = order.engine.cluster, order.definition.resources
-        walltime_s = None if self.walltime is None else round(parse_seconds(self.walltime))
-        longest = system.limits(self._manners(cluster)[0]).walltime_s
-        if walltime_s is not None and longest is not None and walltime_s > longest:
+        place = self._place(cluster, site)
+        longest = system.limits(place.queue).walltime_s
+        if place.walltime_s is not None and longest is not None and place.walltime_s > longest:
             raise BatchError(
-                f"the controller asks for a walltime of {render_seconds(walltime_s)}, and the queue allows "
+                f"the controller asks for a walltime of {render_seconds(place.walltime_s)}, and the queue allows "
                 f"{render_seconds(longest)}; ask for less: it is followed by the next anyway"
             )
-        walltime_s = walltime_s or min(_WALLTIME_S, longest or _WALLTIME_S)
+        walltime_s = place.walltime_s or min(_WALLTIME_S, longest or _WALLTIME_S)
         cores, memory_bytes = self.cores or 1, _MEMORY_BYTES
         if isinstance(cluster, LocalCluster):
             per_worker = max((one.cores for one in resources.values()), default=1)
@@ -279,18 +287,21 @@ class JobController:
             order = order.with_cluster(LocalCluster(workers, cluster.dask_after_s))
         if self.memory is not None:
             memory_bytes = parse_bytes(self.memory)
-        queue, account, options, prologue = self._manners(cluster)
-        return order, Asked(cores, memory_bytes, walltime_s, queue, account, options, prologue)
+        return order, Asked(cores, memory_bytes, walltime_s, place.queue, place.account, place.options, place.prologue)
 
-    def _manners(self, cluster: Cluster) -> tuple[str | None, str | None, tuple[str, ...], tuple[str, ...]]:
-        """Queue, account, options and prologue, which are those of the workers' jobs unless they are said."""
-        if not isinstance(cluster, BatchCluster):
-            return self.queue, self.account, self.options, self.prologue
-        return (
-            self.queue or cluster.queue_name,
-            self.account or cluster.account,
-            self.options or tuple(cluster.options),
-            self.prologue or tuple(cluster.prologue),
+    def _place(self, cluster: Cluster, site: Site) -> Place:
+        """Where the jobs go: as is said here, else as of the workers' jobs, else as the site says."""
+        place = site.place(PLACE)
+        queue, account, options, prologue = self.queue, self.account, self.options, self.prologue
+        if isinstance(cluster, BatchCluster):
+            queue, account = queue or cluster.queue_name, account or cluster.account
+            options, prologue = options or tuple(cluster.options), prologue or tuple(cluster.prologue)
+        return Place(
+            queue=queue or place.queue,
+            account=account or place.account,
+            walltime_s=place.walltime_s if self.walltime is None else round(parse_seconds(self.walltime)),
+            prologue=(*place.prologue, *prologue),
+            options=(*place.options, *options),
         )
 
 

@@ -24,10 +24,10 @@ ASK_S: Final = 15.0
 _PATIENCE_S: Final = 60.0  # a job that was just submitted, or just ended, may not be in the queue
 
 
-def _find_system(name: str) -> BatchSystem:
+def _find_system(name: str, exits: Path) -> BatchSystem:
     from sciflow.engine.submit import find_system  # noqa: PLC0415  brings what sends workflows
 
-    return find_system(name)
+    return find_system(name, exits)
 
 
 class Watch:
@@ -38,7 +38,7 @@ class Watch:
     path
         The sweep directory.
     find_system
-        Gives the batch system of a name.
+        Gives the batch system of a name; jobs leave their exit status in the folder.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Watch:
         There is no sweep, or a newer release wrote it.
     """
 
-    def __init__(self, path: Path | str, find_system: Callable[[str], BatchSystem] = _find_system) -> None:
+    def __init__(self, path: Path | str, find_system: Callable[[str, Path], BatchSystem] = _find_system) -> None:
         self._follower = Follower(path)
         self._find_system = find_system
         self._system: BatchSystem | None = None
@@ -81,7 +81,7 @@ class Watch:
         if submission is None or submission.number != controller.number:
             return controller
         try:
-            self._system = self._system or self._find_system(controller.system)
+            self._system = self._system or self._find_system(controller.system, submission.folder)
             jobs = self._system.jobs(f"{submission.facts['prefix']}controller")
             if not jobs:
                 return self._gone(controller, self._system)

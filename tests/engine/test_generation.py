@@ -300,6 +300,19 @@ def test_a_walltime_beyond_the_limit_is_refused_and_none_is_cut_to_it(tmp_path):
     assert newest_submission(directory) is None
 
 
+def test_jobs_of_a_controller_go_where_the_site_says_unless_told_otherwise(tmp_path, queue):
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps/site.toml").write_text(
+        'system = "slurm"\naccount = "ab12"\nprologue = ["true"]\n[controller]\npartition = "long"\nwalltime = "2h"\n'
+    )
+
+    submit(tmp_path, queue)
+
+    (job,) = queue.asked.values()
+    assert (job.queue, job.account, job.walltime_s) == ("long", "ab12", 3600)  # the walltime was said
+    assert job.body.startswith("true\n")
+
+
 def test_a_refused_job_is_told_and_the_sweep_is_free_again(tmp_path, queue):
     queue.refusal = "no account"
 
@@ -333,9 +346,9 @@ def test_a_script_is_inert_whatever_stands_in_names(tmp_path):
 def test_a_queue_is_asked_what_the_controller_waits_for(tmp_path, queue):
     sweep = submit(tmp_path, queue)
 
-    waiting = Watch(sweep.directory, lambda _: queue).look()
+    waiting = Watch(sweep.directory, lambda *_: queue).look()
     queue.cancelled = list(queue.asked)
-    gone = Watch(sweep.directory, lambda _: queue).look()
+    gone = Watch(sweep.directory, lambda *_: queue).look()
 
     assert waiting.controller.message == "job 101 waits: Resources"
     assert gone.controller.state == "died"
