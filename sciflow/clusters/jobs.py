@@ -106,7 +106,7 @@ class JobWorkers:
         self._logs.mkdir(exist_ok=True)
         self._stack = contextlib.ExitStack()
         with contextlib.ExitStack() as stack:
-            self._security = stack.enter_context(new_keys())
+            self._security = stack.enter_context(new_keys(setting.name))
             self._office = Office(self._security, options.interface, self._met)
             stack.callback(self._office.close)
             self._office.client.register_plugin(Payload(self._token, payload))

@@ -21,8 +21,10 @@ KEYS_VARIABLE = "SCIFLOW_KEYS"
 
 
 @contextmanager
-def new_keys() -> Generator[Security]:
+def new_keys(owner: str) -> Generator[Security]:
     """A certificate and key for one scheduler and its workers, in files that are removed at the end.
+
+    What an earlier driver of the same *owner*, a word, had no time to remove is removed at the beginning.
 
     They are below ``$SCIFLOW_KEYS``, or else ``$XDG_STATE_HOME/sciflow/keys`` (``~/.local/state/sciflow/keys``), which
     the nodes must see.
@@ -32,7 +34,10 @@ def new_keys() -> Generator[Security]:
     SweepError
         The folder cannot be made, or others may read it.
     """
-    folder = _private(keys_folder()) / uuid.uuid4().hex
+    above = _private(keys_folder())
+    for stale in above.glob(f"{owner}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    folder = above / f"{owner}-{uuid.uuid4().hex}"
     folder.mkdir(mode=0o700)
     try:
         yield _written(folder)

@@ -22,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 def test_nobody_else_can_look_at_keys_whatever_the_umask(folder):
     before = os.umask(0)
     try:
-        with new_keys():
+        with new_keys("abc"):
             everything = [folder, *folder.rglob("*")]
             modes = {path: stat.S_IMODE(path.stat().st_mode) for path in everything}
     finally:
@@ -34,16 +34,27 @@ def test_nobody_else_can_look_at_keys_whatever_the_umask(folder):
 
 
 def test_keys_are_gone_at_the_end_and_after_an_error(folder):
-    with new_keys():
+    with new_keys("abc"):
         pass
-    with pytest.raises(ZeroDivisionError), new_keys():
+    with pytest.raises(ZeroDivisionError), new_keys("abc"):
         1 / 0  # noqa: B018  it raises
 
     assert list(folder.iterdir()) == []
 
 
+def test_keys_that_a_lost_driver_left_are_removed_by_the_next_one_of_the_same_sweep_only(folder):
+    for owner in ("abc", "abcd"):
+        (folder / f"{owner}-0").mkdir(parents=True, mode=0o700)
+        (folder / f"{owner}-0" / "key.pem").write_text("secret")
+    folder.chmod(0o700)
+    with new_keys("abc"):
+        pass
+
+    assert [path.name for path in folder.iterdir()] == ["abcd-0"]
+
+
 def test_two_sweeps_have_keys_of_their_own():
-    with new_keys() as one, new_keys() as other:
+    with new_keys("one") as one, new_keys("other") as other:
         contents = {Path(str(security.tls_worker_key)).read_bytes() for security in (one, other)}
         assert one.require_encryption
 
@@ -55,7 +66,7 @@ def test_a_folder_that_others_may_look_into_is_refused_with_what_to_do(mode, fol
     folder.mkdir(parents=True)
     folder.chmod(mode)
 
-    with pytest.raises(SweepError, match=f"chmod 700 {folder}"), new_keys():
+    with pytest.raises(SweepError, match=f"chmod 700 {folder}"), new_keys("abc"):
         pass
     assert list(folder.iterdir()) == []
 
@@ -64,7 +75,7 @@ def test_a_folder_of_somebody_else_is_refused(folder, monkeypatch):
     folder.mkdir(parents=True, mode=0o700)
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
 
-    with pytest.raises(SweepError, match="SCIFLOW_KEYS"), new_keys():
+    with pytest.raises(SweepError, match="SCIFLOW_KEYS"), new_keys("abc"):
         pass
 
 
@@ -72,7 +83,7 @@ def test_a_folder_that_cannot_be_made_is_told_with_what_to_do(folder):
     folder.parent.mkdir()
     folder.write_text("a file")
 
-    with pytest.raises(SweepError, match="SCIFLOW_KEYS to a folder of your own"), new_keys():
+    with pytest.raises(SweepError, match="SCIFLOW_KEYS to a folder of your own"), new_keys("abc"):
         pass
 
 
