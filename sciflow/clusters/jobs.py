@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import queue
@@ -42,6 +43,9 @@ LEAST_WORK_S = 30.0
 
 WALLTIME_S = 2 * 3600
 """Of a job, unless it is said: short jobs wait less, long jobs lose less time to starting."""
+
+GONE_S = 5.0
+"""After Dask has given up a task its worker is gone within so long, or it was not that."""
 
 START_S = 60.0
 """What a job takes, about, until its worker takes work."""
@@ -95,6 +99,7 @@ class JobWorkers:
         self._priority = () if setting.priority is None else setting.priority.job_options(system.name)
         self._roster = Roster()
         self._lock = threading.RLock()
+        self._awaited: dict[str, asyncio.Future[Answer]] = {}  # worker → the answer that is to come; in Dask's thread
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._events: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
         self._failure: Exception | None = None
@@ -186,20 +191,27 @@ class JobWorkers:
             future: Any = self._office.client.submit(
                 run_batch, self._token, batch, key=key, pure=False, retries=0, workers=[seat.address]
             )
-            # the callback holds the future until it has been read; afterwards nothing does, so Dask forgets it
-            future.add_done_callback(partial(self._settle, seat.address, batch))
+            self._office.soon(self._await, seat.address, batch, future)
 
-    def _settle(self, address: str, batch: Batch, future: Any) -> None:
-        if self._closed:
-            return
+    async def _await(self, address: str, batch: Batch, future: Any) -> None:
+        """Wait for the answer to a batch, in Dask's thread, as long as its worker is there.
+
+        A worker may go when it has answered and before the answer is here, which would never come. Nothing but this
+        holds the future, so Dask forgets it.
+        """
+        waiting = self._awaited[address] = asyncio.ensure_future(_answer_of(batch, future))
         try:
-            answer = Answer(batch, future.result())
+            answer = await waiting
+        except asyncio.CancelledError:
+            return  # the worker is gone, and it is being found out why
         except (KilledWorker, FutureCancelledError):
-            return  # `_met` sees the worker go, and has it found out why
-        except Exception as error:  # noqa: BLE001  whatever the worker raised is the driver's to judge
-            answer = Answer(batch, error=error)
+            await asyncio.sleep(GONE_S)  # `_met` hears of it in a moment
+            answer = Answer(batch, how="Dask gave its task up", cause="worker_lost")
+        finally:
+            if self._awaited.get(address) is waiting:
+                del self._awaited[address]
         with self._lock:
-            if not self._roster.settle(address, batch.number):
+            if self._closed or not self._roster.settle(address, batch.number):
                 return
         self._dispatch()  # before the driver hears of it: the worker waits
         self._answers.put(answer)
@@ -226,6 +238,8 @@ class JobWorkers:
     def _lost(self, address: str) -> None:
         with self._lock:
             seat = self._roster.remove(address)
+        if (waiting := self._awaited.pop(address, None)) is not None:
+            waiting.cancel()
         if seat is None:
             return
         self._supervisor.left(seat.resource_class, seat.number)
@@ -326,6 +340,15 @@ class JobWorkers:
     def fail(self, error: Exception) -> None:
         """Have the driver end the sweep."""
         self._failure = self._failure or error
+
+
+async def _answer_of(batch: Batch, future: Any) -> Answer:
+    try:
+        return Answer(batch, await future)
+    except (KilledWorker, FutureCancelledError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever the worker raised is the driver's to judge
+        return Answer(batch, error=error)
 
 
 def _name_of(resource_class: str, number: int) -> str:

@@ -93,6 +93,10 @@ class Office:
         """Where workers connect."""
         return self._scheduler.scheduler_address
 
+    def soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function, or a coroutine function, in the thread of Dask; from any thread."""
+        self._scheduler.loop.add_callback(function, *args)
+
     def close(self) -> None:
         """Close the scheduler; its workers leave by themselves."""
         with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):

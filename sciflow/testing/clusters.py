@@ -264,7 +264,7 @@ class JobClusterContract(ABC):
         assert kinds == {("prepare", "1"): 3, ("train", "2"): 9, ("score", "1"): 18}
 
     def test_names_and_values_with_shell_code_in_them_do_nothing(self, tmp_path: Path) -> None:
-        nasty = "it's; $(touch hacked) `touch hacked` & x %j"
+        nasty = "it's; $(touch hacked) `touch hacked` & x"
         folder = tmp_path / nasty
         folder.mkdir()
         workflow = ExperimentalWorkflow("nasty")
