@@ -275,6 +275,10 @@ class Supervisor:
         if state.phase == "waiting" and state.reason and state.reason != self._told_reason:
             self._told_reason = state.reason
             self._orders.tell("job.waiting", job=job.job_id, reason=state.reason, never=state.never)
+        if state.phase == "waiting" and job.n_came:
+            words = f"its job {job.job_id} was put back into the queue"
+            for one in self._taken(lambda one: (one.resource_class, one.number) == (pool.kind.name, job.number)):
+                one.answer("preempted", words)
         if state.phase == "waiting" and state.never:
             self._orders.fail(
                 SweepError(

@@ -304,6 +304,22 @@ def test_a_process_that_ends_while_its_job_goes_on_is_no_loss_of_a_job(tmp_path)
     assert stage.system.asked["submit"] == 1
 
 
+def test_a_job_that_goes_back_into_the_queue_is_not_a_process_that_ended(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    job, answers = stage.jobs[0], []
+    stage.system.states[job.job_id] = JobState(job.job_id, f"{PREFIX}cpu1-1", "waiting", "BeginTime")
+    stage.supervisor.left("cpu1", job.number)
+    stage.supervisor.inquire(Inquest("cpu1", job.number, lambda *said: answers.append(said)))
+    stage.go(5)
+
+    assert answers == [("preempted", f"its job {job.job_id} was put back into the queue")]
+    stage.go(20)
+    assert stage.system.cancelled == [job.job_id]
+    assert len(stage.system.states) == 1
+
+
 def test_when_nobody_says_why_the_batch_is_answered_and_the_job_is_given_up(tmp_path):
     stage = Stage(tmp_path, pool_of(1))
     stage.go(5)

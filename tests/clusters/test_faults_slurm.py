@@ -1,0 +1,154 @@
+"""What happens to jobs on a real SLURM while a sweep runs, told by squeue and by what the variants noted themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+import sciflow
+from sciflow.clusters.batch import SlurmCluster
+from sciflow.errors import SweepError
+from sciflow.testing.clusters import assert_complete, await_that, calls_of, resting, running
+
+pytestmark = pytest.mark.slurm
+
+
+def squeue(form="%i %t %N", *options):
+    done = subprocess.run(["squeue", "-h", f"--format={form}", *options], capture_output=True, text=True, check=True)
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def sweep(tmp_path, slurm, monkeypatch):
+    """Starts a sweep in a thread; no job of workers is left when the test is over."""
+    monkeypatch.setenv("SCIFLOW_KEYS", str(tmp_path / "keys"))
+
+    def start(workflow, policy=None, **options):
+        cluster = SlurmCluster(interface="lo", **({"workers": 2, "walltime": "10min"} | options))
+        return running(
+            lambda **more: sciflow.Engine(cluster, directory=tmp_path, policy=policy, progress=False, **more), workflow
+        )
+
+    yield start
+    await_that(lambda: not squeue(), "no job is left")
+
+
+def lost_of(run):
+    return {(facts["cause"], facts["suspect"]) for facts in run.told("worker.lost")}
+
+
+def ends_of(run):
+    return {facts["how"] for facts in run.told("job.ended")}
+
+
+def test_a_lost_node_costs_nothing_but_time(sweep, tmp_path, slurm):
+    with sweep(resting("node", 100, tmp_path, cores=4)) as run:
+        run.await_done(4)
+        node = squeue("%N", "-t", "R")[0][0]
+        slurm("fail-node", node)
+        subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
+        table = run.join()
+    slurm("heal-node", node)
+
+    assert_complete(table, 100)
+    assert lost_of(run) == {("node_lost", None)}
+    assert f"on {node}" in run.told("worker.lost")[0]["how"]
+
+
+def test_what_a_sweep_loses_to_jobs_of_higher_priority_is_done_later(sweep, tmp_path):
+    with sweep(resting("preempted", 120, tmp_path, cores=4), partition="offpeak", workers=4) as run:
+        run.await_done(4)
+        urgent = ["sbatch", "--parsable", "-p", "debug", "-N4", "--ntasks-per-node=1", "-c4", "-o/dev/null", "--wrap"]
+        done = subprocess.run([*urgent, "sleep 6"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        table = run.join()
+    subprocess.run(["scancel", done.stdout.strip()], check=False)
+
+    assert_complete(table, 120)
+    assert {cause for cause, _ in lost_of(run)} <= {"preempted"}
+    assert "preempted" in ends_of(run)
+
+
+def test_a_scheduler_that_is_killed_and_started_again_is_not_noticed_by_the_variants(sweep, tmp_path, slurm):
+    with sweep(resting("bounced", 40, tmp_path)) as run:
+        run.await_done(4)
+        slurm("bounce")
+        table = run.join()
+
+    assert_complete(table, 40)
+    assert set(calls_of(tmp_path).values()) == {1}
+    assert run.told("worker.lost") == []
+
+
+def test_a_job_that_is_requeued_is_replaced(sweep, tmp_path):
+    with sweep(resting("requeued", 40, tmp_path), options=["--requeue"]) as run:
+        run.await_done(4)
+        job = squeue("%i", "-t", "R")[0][0]
+        subprocess.run(["scontrol", "requeue", job], check=True)
+        table = run.join()
+
+    assert_complete(table, 40)
+    assert all(suspect is None for _, suspect in lost_of(run))
+
+
+def test_a_job_that_can_never_run_ends_the_sweep_with_the_reason(sweep, tmp_path):
+    with sweep(resting("toolarge", 4, tmp_path), options=["--cpus-per-task=64"], workers=1) as run:
+        with pytest.raises(SweepError, match="can never run as things are; the batch system says: PartitionConfig"):
+            run.join()
+
+
+def test_workers_that_cannot_start_end_the_sweep_with_the_end_of_their_log(sweep, tmp_path):
+    options = {"prologue": ["echo no such module: gcc/99; exit 3"], "workers": 1}
+    with sweep(resting("broken", 4, tmp_path), **options) as run, pytest.raises(SweepError) as raised:
+        run.join()
+
+    assert "no such module: gcc/99" in str(raised.value)
+    assert "3 jobs" in str(raised.value)
+
+
+@pytest.mark.slow
+def test_jobs_that_end_by_the_clock_hand_over_before_they_do(sweep, tmp_path):
+    """Each lasts a minute, of which forty-five seconds are for work."""
+    with sweep(resting("short", 120, tmp_path, seconds=1.0), walltime="1min") as run:
+        table = run.join()
+
+    assert_complete(table, 120)
+    assert set(calls_of(tmp_path).values()) == {1}
+    assert run.told("worker.lost") == []
+    assert "walltime" not in ends_of(run)
+
+
+@pytest.mark.slow
+def test_a_variant_longer_than_its_job_gets_a_longer_one(sweep, tmp_path):
+    with sweep(resting("long", 2, tmp_path, seconds=75.0), walltime="1min") as run:
+        table = run.join(400)
+
+    assert_complete(table, 2)
+    assert {cause for cause, _ in lost_of(run)} == {"walltime"}
+
+
+@pytest.mark.slow
+def test_nothing_runs_after_a_window_has_closed_and_work_goes_on_when_it_opens(sweep, tmp_path):
+    now = time.time()
+    closes = (now // 60 + (2 if now % 60 > 10 else 1)) * 60
+    opens = closes + 60
+
+    def clock(at):
+        return time.strftime("%H:%M", time.gmtime(at))
+
+    policy = sciflow.OffPeak(f"{clock(opens)}-{clock(closes)}", timezone="UTC")
+    with sweep(resting("window", 300, tmp_path, seconds=0.5), policy=policy, walltime="5min") as run:
+        run.await_done(10)
+        await_that(lambda: time.time() > closes + 1, "the window closes")
+        shut = []
+        while time.time() < opens - 1:
+            shut += squeue("%i %t", "-t", "R,CG,S")
+            time.sleep(2)
+        table = run.join()
+
+    assert shut == []
+    at = table["at"]
+    assert not ((at > closes) & (at < opens)).any()
+    assert (at > opens).any()
+    assert_complete(table, 300)
