@@ -93,9 +93,10 @@ def test_a_job_that_is_requeued_is_replaced(sweep, tmp_path):
 
 
 def test_a_job_that_can_never_run_ends_the_sweep_with_the_reason(sweep, tmp_path):
-    with sweep(resting("toolarge", 4, tmp_path), options=["--cpus-per-task=64"], workers=1) as run:
-        with pytest.raises(SweepError, match="can never run as things are; the batch system says: PartitionConfig"):
-            run.join()
+    told = "can never run as things are; the batch system says: PartitionConfig"
+    large = resting("toolarge", 4, tmp_path)
+    with sweep(large, options=["--cpus-per-task=64"]) as run, pytest.raises(SweepError, match=told):
+        run.join()
 
 
 def test_workers_that_cannot_start_end_the_sweep_with_the_end_of_their_log(sweep, tmp_path):
