@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import tempfile
@@ -284,7 +285,7 @@ def _folder(directory: Path) -> Iterator[Check]:
 
 def _keys() -> Check:
     try:
-        with new_keys():
+        with new_keys(f"doctor-{os.getpid()}"):
             pass
     except (SweepError, OSError) as error:
         return wrong("keys", error)
