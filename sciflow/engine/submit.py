@@ -18,6 +18,7 @@ from sciflow.batch.site import Place, find_site
 from sciflow.batch.system import Job
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
+from sciflow.engine.logout import ended_at_logout
 from sciflow.engine.order import versions
 from sciflow.engine.preflight import load_in_fresh_process
 from sciflow.errors import BatchError, SciflowError, SubmittedError, SweepError
@@ -145,10 +146,18 @@ class ProcessController:
     def start(self, directory: SweepDirectory, order: Order) -> None:
         """Start the daemon; return when it has the sweep."""
         submission = _create(directory, {"kind": "process", **_facts(order)}, order.pack())
+        if ended_at_logout():
+            print(  # noqa: T201  must be seen
+                "sciflow: this machine ends all your processes at logout (KillUserProcesses in logind.conf), the "
+                "controller too; run `loginctl enable-linger` once, or submit with a controller in a batch job",
+                file=sys.stderr,
+            )
         heard, told = os.pipe()
         try:
-            _start_daemon(submission, told)
-            os.close(told)
+            try:
+                _start_daemon(submission, told)
+            finally:
+                os.close(told)
             # it says so when it has the sweep; the pipe breaks when it dies before
             while (word := os.read(heard, 64)) not in {b"", b"taken"}:
                 pass

@@ -18,6 +18,7 @@ import pytest
 import sciflow
 from sciflow import errors
 from sciflow.analysis.status import ControllerStatus
+from sciflow.engine.logout import ended_at_logout
 from sciflow.engine.order import Order, open_order
 from sciflow.engine.submit import find_controller
 from sciflow.errors import StaleError, SubmittedError, SweepBusyError, SweepError, WorkflowError
@@ -400,6 +401,22 @@ def test_a_controller_is_found_by_name_or_by_cluster():
     assert find_controller(None, sciflow.LocalCluster()).is_here
     assert find_controller("process", sciflow.LocalCluster()).is_here
     assert find_controller("slurm", sciflow.LocalCluster()).system == "slurm"
+
+
+def test_a_machine_that_ends_daemons_at_logout_is_known(tmp_path):
+    etc = tmp_path / "etc/systemd"
+    (etc / "logind.conf.d").mkdir(parents=True)
+    (etc / "logind.conf").write_text("[Login]\n#KillUserProcesses=yes\n")
+    assert not ended_at_logout(tmp_path, "ada")
+
+    (etc / "logind.conf.d/10-site.conf").write_text("[Login]\nKillUserProcesses=yes\n")
+    assert ended_at_logout(tmp_path, "ada")
+    assert not ended_at_logout(tmp_path, "root")
+
+    linger = tmp_path / "var/lib/systemd/linger"
+    linger.mkdir(parents=True)
+    (linger / "ada").touch()
+    assert not ended_at_logout(tmp_path, "ada")
 
 
 def test_an_order_takes_the_policy_in_force_with_it(tmp_path, monkeypatch):
