@@ -43,8 +43,8 @@ def test_the_example_is_read(monkeypatch):
     assert default.options == ("--qos=normal", "--nice=5")
     assert default.body == "module load python/3.12\ntrue\n"
     assert (gpu.queue, gpu.account, gpu.walltime_s) == ("gpu", "physics-gpu", 3600)
-    assert site.place("large").queue == "highmem"
-    assert site.place("large", gpus=1).queue == "highmem"
+    assert site.place("cpu16").queue == "highmem"
+    assert site.place("cpu16", gpus=1).queue == "highmem"
     assert site.place("small") == site.default
 
 
