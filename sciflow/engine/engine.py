@@ -366,13 +366,13 @@ def _definition_of(workflow: ExperimentalWorkflow) -> Definition:
 def find_cluster(cluster: str | Cluster | Client, workers: int | None = None) -> Cluster:
     """Give the cluster of this name or of this running scheduler, or the object itself."""
     if not isinstance(cluster, str):
-        if hasattr(cluster, "start"):
-            return cast("Cluster", cluster)
-        if not hasattr(cluster, "scheduler_info"):
-            raise SweepError(f"{cluster!r} is no cluster: give a name, an address, a Client, or a cluster of sciflow")
-        from sciflow.clusters.running import RunningCluster  # noqa: PLC0415  one of several
+        if hasattr(cluster, "scheduler_info"):  # a Client; it has a `start` too
+            from sciflow.clusters.running import RunningCluster  # noqa: PLC0415  one of several
 
-        return RunningCluster(cast("Client", cluster))
+            return RunningCluster(cast("Client", cluster))
+        if not hasattr(cluster, "start"):
+            raise SweepError(f"{cluster!r} is no cluster: give a name, an address, a Client, or a cluster of sciflow")
+        return cast("Cluster", cluster)
     # one of several, each with its own weight
     match cluster:
         case "local":

@@ -59,7 +59,7 @@ def test_a_lost_node_costs_nothing_but_time(sweep, tmp_path, slurm):
 
 def test_what_a_sweep_loses_to_jobs_of_higher_priority_is_done_later(sweep, tmp_path):
     with sweep(resting("preempted", 6, tmp_path, cores=4, seconds=8.0), partition="offpeak", workers=4) as run:
-        await_that(lambda: (tmp_path / "calls").exists(), "a variant has begun")
+        await_that((tmp_path / "calls").exists, "a variant has begun")
         urgent = ["sbatch", "-pdebug", "-N4", "--ntasks-per-node=1", "-c4", "-t1", "-o/dev/null", "--wrap=sleep 3"]
         subprocess.run(urgent, cwd=tmp_path, check=True)
         table = run.join()
