@@ -168,6 +168,7 @@ def start_dask(
     import dask.config  # noqa: PLC0415  only a sweep of some length pays for importing Dask
     from distributed import Client  # noqa: PLC0415  same
     from distributed import LocalCluster as Nannies  # noqa: PLC0415  same
+    from distributed.security import Security  # noqa: PLC0415  same
 
     from sciflow.clusters.dasked import SETTINGS, DaskWorkers  # noqa: PLC0415  same
 
@@ -183,7 +184,10 @@ def start_dask(
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            protocol="tls",
+            security=Security.temporary(),  # loopback is open to every user of the machine; these keys are not
             dashboard_address="127.0.0.1:0",  # a free port: with None Dask complains when another sweep has 8787
+            worker_dashboard_address="127.0.0.1:0",  # without a page workers would serve one to everybody
             silence_logs=logging.CRITICAL,
         )
         client = Client(nannies, set_as_default=False)
