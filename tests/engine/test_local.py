@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import random
 import re
 import signal
@@ -15,11 +16,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import cloudpickle
 import psutil
 import pytest
+from distributed import Client
 
 import sciflow
-from sciflow.clusters.local import LocalCluster
+from sciflow.clusters.local import LocalCluster, start_dask
 from sciflow.store.directory import SweepDirectory
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed")
@@ -355,3 +358,18 @@ def test_a_directory_that_cannot_be_written_is_refused_with_its_path(tmp_path):
 
     with pytest.raises(sciflow.SciflowError, match=r"cannot write .*file/nowhere"):
         sciflow.Engine("inline", directory=Path(tmp_path) / "file").execute_parameter_sweep(workflow)
+
+
+def test_what_dask_opens_on_this_machine_is_for_this_user_alone():
+    workers, n_workers = start_dask(1, 1, cloudpickle.dumps(len), queue.SimpleQueue())
+    try:
+        assert n_workers() == 1
+        address = workers.client.scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises(OSError, match="TCP"):
+            Client(address.replace("tls", "tcp"), timeout=2)
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        sockets = [one for process in family for one in process.net_connections("tcp")]
+        assert {one.laddr.ip for one in sockets if one.status == psutil.CONN_LISTEN} == {"127.0.0.1"}
+    finally:
+        workers.close()
