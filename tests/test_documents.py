@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sciflow.batch.site import read_site
 from sciflow.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,14 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
     for words, code in zip(said, blocks("python"), strict=True):
         assert words in run_script(code, tmp_path)
+
+
+def test_the_site_file_of_the_readme_is_understood(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    (tmp_path / "site.toml").write_text(text)
+    site = read_site(tmp_path / "site.toml")
+
+    assert (site.default.queue, site.place(gpus=1).queue, site.default.walltime_s) == ("batch", "gpu", 7200)
 
 
 def test_the_first_sweep_is_ten_statements_long_or_shorter() -> None:
