@@ -54,12 +54,15 @@ class _Over(Exception):  # noqa: N818  not an error: nothing more can be found o
 class _Course:
     """How far the trial is; instants in Unix seconds."""
 
+    logs: Path
     began_at: float = field(default_factory=time.time)
     job_id: str = ""
     submitted_at: float | None = None
     running_at: float | None = None
     came_at: float | None = None
     state: JobState | None = None
+    refusal: str = ""
+    """Why no job is taken for now; what is refused for good ends the workers."""
     ended: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def note(self, name: str, **facts: Any) -> None:
@@ -67,8 +70,7 @@ class _Course:
         if name == "job.submitted":
             self.job_id, self.submitted_at = facts["job"], time.time()
         elif name == "job.refused":
-            remedy = "correct what site.toml asks for, or choose another --queue"
-            raise _Over(Check("job", "wrong", facts["words"], remedy))
+            self.refusal = facts["words"]
         elif name == "job.ended":
             self.ended = facts
 
@@ -89,10 +91,10 @@ def try_worker(cluster: Cluster, system: BatchSystem | None, home: Path, wait_s:
     home : where a folder for the trial is made
     wait_s : how long the job may wait in the queue
     """
-    course = _Course()
     name = f"doctor-{uuid.uuid4().hex[:6]}"
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=home, ignore_cleanup_errors=True) as made:
         folder = Path(made).resolve()
+        course = _Course(folder / "logs")
         token = uuid.uuid4().hex
         (folder / TOKEN).write_text(token, "utf-8")
         probe = Probe(folder, token, "" if system is None else system.name)
@@ -190,7 +192,8 @@ def _ended(course: _Course) -> Check:
 
 def _waiting(course: _Course, waited_s: float) -> Check:
     if not course.job_id:
-        return Check("job", "wrong", f"no job could be submitted within {render_seconds(waited_s)}")
+        says = f"no job was taken within {render_seconds(waited_s)}: {course.refusal or 'nobody says why'}"
+        return Check("job", "untried", says, "try again when some of your jobs have ended")
     reason = "" if course.state is None else course.state.reason
     facts = {"job": course.job_id, "reason": reason, "waited_s": round(waited_s, 1)}
     says = f"job {course.job_id} waits: {reason or 'nobody says why'}; the rest was not tried, and it is cancelled"
@@ -201,7 +204,9 @@ def _unconnected(course: _Course) -> Check:
     node = "its node" if course.state is None or not course.state.node else course.state.node
     says = f"job {course.job_id} runs on {node}, and its worker has not reached this host"
     addresses = ", ".join(f"{name} {address}" for name, address in interfaces().items())
-    return _silent(says, course, f"say in site.toml by which interface nodes reach this host; it has {addresses}")
+    said = "".join(_tail(log) for log in course.logs.glob("*.log"))
+    remedy = f"say in site.toml by which interface nodes reach this host; it has {addresses}"
+    return _silent(says, course, f"{remedy}. The end of the log: {said}" if said else remedy)
 
 
 def _silent(says: str, course: _Course, remedy: str) -> Check:

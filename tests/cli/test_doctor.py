@@ -190,6 +190,20 @@ def test_a_job_that_ends_at_once_is_shown_with_the_end_of_its_log(pbs: FakePbs, 
     assert checks["site"]["facts"]["file"] == str(folder / "site.toml")
 
 
+def test_a_job_whose_worker_does_not_come_is_cancelled_and_interfaces_are_named(
+    pbs: FakePbs, sciflow: Sciflow, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sciflow.engine.trial._CONNECT_S", 3.0)
+    (folder / "site.toml").write_text('system = "pbs"\nprologue = ["echo still here", "sleep 300"]\n')
+
+    checks = looked_at(sciflow, "--cluster", "pbs", expect=1)
+
+    assert "its worker has not reached this host" in checks["job"]["says"]
+    assert "interface" in checks["job"]["remedy"]
+    assert "still here" in checks["job"]["remedy"]
+    pbs.await_end()
+
+
 def test_other_packages_on_the_node_are_named_with_both_versions(
     pbs: FakePbs, sciflow: Sciflow, folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
