@@ -303,3 +303,19 @@ def test_a_partition_that_is_not_there_and_a_job_that_is_refused_are_in_the_way(
     assert "Memory specification can not be satisfied" in refused["job"]["says"]
     assert "site.toml" in refused["job"]["remedy"]
     await_that(lambda: not squeue(), "the queue is empty")
+
+
+@pytest.mark.slurm
+def test_what_site_toml_asks_for_is_held_against_what_slurm_allows(
+    slurm: object, sciflow: Sciflow, folder: Path
+) -> None:
+    site = 'system = "slurm"\npartition = "offpeak"\nwalltime = "20h"\n[gpu]\npartition = "nope"\n'
+    (folder / "site.toml").write_text(site)
+
+    checks = looked_at(sciflow)
+
+    assert checks["limits"]["facts"]["walltime_s"] == 36_000
+    assert "20 h" in checks["limits"]["remedy"]
+    assert checks["[gpu]"]["state"] == "doubtful"
+    assert "nope" in checks["[gpu]"]["says"]
+    assert checks["job"]["state"] == "well"
