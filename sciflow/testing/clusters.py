@@ -302,7 +302,7 @@ class JobClusterContract(ABC):
         again = subprocess.run(command, cwd=tmp_path, check=False, timeout=2 * AWHILE_S)  # noqa: S603  our own
 
         assert again.returncode == 0
-        from sciflow import open_results  # noqa: PLC0415  in the order of the layers it comes later
+        from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         assert_complete(open_results(tmp_path / "killed").to_dataframe(), 60)
         assert calls_of(tmp_path).total() <= 62
