@@ -93,6 +93,8 @@ class JobWorkers:
     that job's end is the batch's.
     """
 
+    batch_s = 10.0  # the driver shares its host with others; what a lost worker did is committed all the same
+
     def __init__(self, system: BatchSystem, options: JobOptions, payload: bytes, setting: Setting) -> None:
         self._system, self._options, self._setting = system, options, setting
         self._limits: dict[str | None, Limits] = {}

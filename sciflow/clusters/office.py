@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import dask.config
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
 
     from distributed.security import Security
 
+HEARTBEAT_S = 10.0
+"""Between two words of a worker that say it lives; Dask's own half a second is most of what an idle driver would do."""
+
 SETTINGS_OF_JOBS: dict[str, Any] = SETTINGS | {
     # a node may be slow to answer while its file system is; that it is gone, the batch system knows better
     "distributed.comm.timeouts.connect": "60s",
     "distributed.comm.timeouts.tcp": "60s",
+    # a driver shares its host with others, and does nothing most of the time: what Dask looks at many times a second
+    # is of no use here
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.admin.tick.interval": "5s",
+    "distributed.admin.system-monitor.interval": "10s",
 }
 
 
@@ -86,7 +96,9 @@ class Office:
         self._scheduler.sync(self._open, _Doorman(tell))
 
     async def _open(self, doorman: _Doorman) -> None:
-        self._scheduler.scheduler.add_plugin(doorman)
+        scheduler = self._scheduler.scheduler
+        scheduler.add_plugin(doorman)
+        scheduler.handlers["heartbeat_worker"] = _seldom(scheduler.handlers["heartbeat_worker"])
 
     @property
     def address(self) -> str:
@@ -110,6 +122,17 @@ def _check(interface: str | None) -> None:
             f"this host has no network interface {interface!r}, it has {', '.join(there)}; "
             "correct interface in site.toml"
         )
+
+
+def _seldom(hear: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Dask's own answer to a worker that says it lives, but for how soon it is to say so again."""
+
+    @wraps(hear)
+    def heard(*args: Any, **facts: Any) -> dict[str, Any]:
+        answer = hear(*args, **facts)
+        return answer | {"heartbeat-interval": HEARTBEAT_S} if "heartbeat-interval" in answer else answer
+
+    return heard
 
 
 def _own_address() -> str:

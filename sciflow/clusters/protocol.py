@@ -88,6 +88,11 @@ class Workers(Protocol):
     """Running worker processes: batches go in, answers come out. They plan nothing."""
 
     @property
+    def batch_s(self) -> float:
+        """Seconds of work in a batch: the driver hears no more often of each worker."""
+        ...
+
+    @property
     def n_slots(self) -> int:
         """How many batches can run at the same time."""
         ...
@@ -121,6 +126,7 @@ class OfOneKind:
     """What workers answer that are all of one kind, and as many as they are."""
 
     n_slots: int
+    batch_s: float = 2.0
 
     def slots_of(self, resource_class: str) -> int:
         """All of them."""

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 Ending = Literal["finished", "stopped", "closed", "given_up"]
 """Why a run of the loop ended; after "closed" it goes on with new workers when the window opens."""
 
-TARGET_S = 2.0
-"""Seconds of work in a batch: a worker asked to stop, or the progress display, never waits much longer."""
+SOON_S = 2.0
+"""Where variants take less, those that are under way are back in a moment."""
 
 PATIENCE = 2
 """A variant whose worker died this often while it ran alone is recorded as failed."""
@@ -217,7 +217,7 @@ class Loop:
             if parcel is None:
                 break
             self._submit(parcel, stop_at)
-        if not self._backlog and self.tally.mean_s is not None and self.tally.mean_s < TARGET_S:
+        if not self._backlog and self.tally.mean_s is not None and self.tally.mean_s < SOON_S:
             self.watcher.nearly_done()
         return True
 
@@ -252,7 +252,7 @@ class Loop:
         return demand
 
     def _size(self, n_waiting: int) -> int:
-        return batch_size(n_waiting, max(self._workers.n_slots, 1), self.tally.mean_s, target_s=TARGET_S)
+        return batch_size(n_waiting, max(self._workers.n_slots, 1), self.tally.mean_s, target_s=self._workers.batch_s)
 
     def _submit(self, parcel: Parcel, stop_at: float | None) -> None:
         self._number += 1
@@ -261,7 +261,7 @@ class Loop:
             self._number,
             self.sharing.rows(parcel.positions.rows()),
             parcel.attempt,
-            TARGET_S,
+            self._workers.batch_s,
             stop_at,
             until=parcel.until,
             kept=parcel.kept,
@@ -311,7 +311,7 @@ class Loop:
     def _settle_staged(self, parcel: Parcel, ack: Ack) -> None:
         done, left = parcel.positions.split(len(parcel.positions) - ack.n_left)
         if len(done):
-            self._backlog.staged(_only(parcel, done), ack.busy_s / len(done), TARGET_S)
+            self._backlog.staged(_only(parcel, done), ack.busy_s / len(done), self._workers.batch_s)
         if len(left):
             self._backlog.again(_only(parcel, left))
 

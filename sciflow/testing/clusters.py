@@ -299,9 +299,11 @@ class JobClusterContract(ABC):
         await_that(lambda: not self.workers(), "the jobs of a dead driver are gone", LEAVE_S)
         assert any(keys.iterdir())  # for this user alone; the next driver removes it
 
-        again = subprocess.run(command, cwd=tmp_path, check=False, timeout=2 * AWHILE_S)  # noqa: S603  our own
+        again = subprocess.run(  # noqa: S603  our own
+            command, cwd=tmp_path, check=False, timeout=2 * AWHILE_S, capture_output=True, text=True
+        )
 
-        assert again.returncode == 0
+        assert (again.returncode, "Traceback" in again.stderr) == (0, False), again.stderr
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         assert_complete(open_results(tmp_path / "killed").to_dataframe(), 60)
