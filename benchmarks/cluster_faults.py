@@ -71,7 +71,7 @@ def cancel_all() -> None:
 
 
 FAULTS = {
-    "a variant longer than its job": Fault(2, 75.0, nothing, {"walltime": "1min"}),
+    "a variant longer than its job": Fault(2, 100.0, nothing, {"walltime": "1min"}),
     "jobs that end by the clock": Fault(300, 1.0, nothing, {"walltime": "1min", "workers": 4}),
     "a node is lost": Fault(400, 0.5, lose_node, {"walltime": "10min", "workers": 4}, cores=4),
     "slurmctld is killed": Fault(100, 0.5, lambda: local("bounce"), {"walltime": "10min"}),

@@ -121,7 +121,7 @@ def test_jobs_that_end_by_the_clock_hand_over_before_they_do(sweep, tmp_path):
 
 @pytest.mark.slow
 def test_a_variant_longer_than_its_job_gets_a_longer_one(sweep, tmp_path):
-    with sweep(resting("long", 2, tmp_path, seconds=75.0), walltime="1min") as run:
+    with sweep(resting("long", 2, tmp_path, seconds=100.0), walltime="1min") as run:
         table = run.join(400)
 
     assert_complete(table, 2)
