@@ -39,6 +39,9 @@ SOON_S = 2.0
 PATIENCE = 2
 """A variant whose worker died this often while it ran alone is recorded as failed."""
 
+MOST_OUTLASTED = 6
+"""A variant that still ran when so many jobs were over is recorded as failed; later ones are longer, up to a limit."""
+
 MOST_BARREN = 20
 """So many workers, and ten per slot, may die one after another with nothing settled in between."""
 
@@ -162,6 +165,7 @@ class Loop:
     _workers: Workers = field(init=False)
     _backlog: Backlog = field(init=False)
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
+    _outlasted: Counter[int] = field(init=False, default_factory=Counter[int])  # variants → jobs that ended before them
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _mean_s: dict[str, float] = field(init=False, default_factory=dict[str, float])  # of the runs of a shared task
     _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
@@ -348,6 +352,8 @@ class Loop:
             self._done(parcel.positions - left)
         if answer.cause in INFRASTRUCTURE:  # no variant is to blame
             self.watcher.lost(batch, how, None, n_done, answer.cause)
+            if answer.cause == "walltime":
+                left = self._without_endless(left, note, batch, parcel)
             if len(left):
                 self._backlog.again(_only(parcel, left, careful=parcel.careful, alone=parcel.alone))
             return
@@ -367,6 +373,23 @@ class Loop:
         else:
             noted = batch.careful or bool(note.reason)
             self._backlog.again(_only(parcel, left, careful=not noted))
+
+    def _without_endless(self, left: RowSet, note: Note | None, batch: Batch, parcel: Parcel) -> RowSet:
+        """Give up a variant that outlasts every job, however long they became; give what is to run again."""
+        position = None if parcel.until else self._suspect(note, left, batch)
+        if position is None:
+            return left
+        self._outlasted[position] += 1
+        if self._outlasted[position] < MOST_OUTLASTED:
+            return left
+        task = tuple(self.sharing.n_evaluations)[note.step] if note is not None and note.step != NOBODY else ""
+        why = Failure.outlasted(task, MOST_OUTLASTED)
+        self.watcher.give_up(self._row(position), batch, why)
+        self.tally.n_failed += 1
+        self.tally.failures[why.fingerprint] += 1
+        one = RowSet.span(position, position + 1)
+        self._done(one)
+        return left - one
 
     def _judge_deaths(self, n_done: int, how: str) -> None:
         """Give up where workers die whatever they run: no variant is to blame, and it would never end."""

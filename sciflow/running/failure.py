@@ -123,6 +123,19 @@ class Failure:
             fingerprint=f"{kind} in {task}",
         )
 
+    @classmethod
+    def outlasted(cls, task: str, n_jobs: int) -> Self:
+        """Describe a run that takes longer than the jobs of its cluster."""
+        return cls(
+            cause="walltime",
+            task=task,
+            type="WalltimeExceeded",
+            message=f"it still ran when its job was over, in {n_jobs} jobs one after another, of which the last were as "
+            "long as they may be; give the cluster a longer walltime or another queue, or have the task save its state",
+            traceback="",
+            fingerprint=f"WalltimeExceeded in {task}",
+        )
+
     @property
     def headline(self) -> str:
         """One line: task, exception and the start of its message."""

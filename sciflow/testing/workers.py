@@ -18,7 +18,8 @@ class ScriptedWorkers(OfOneKind):
     Parameters
     ----------
     script : callable
-        Given a batch: its `Ack`, None for a worker that dies with it, or an exception that the worker raises.
+        Given a batch: its `Ack`, None for a worker that dies with it, the cause of the end of its job, or an exception
+        that the worker raises.
     n_slots : int
         How many batches are said to run at the same time.
 
@@ -30,7 +31,7 @@ class ScriptedWorkers(OfOneKind):
         The most batches that were without an answer at one time.
     """
 
-    def __init__(self, script: Callable[[Batch], Ack | BaseException | None], n_slots: int = 2) -> None:
+    def __init__(self, script: Callable[[Batch], Ack | BaseException | str | None], n_slots: int = 2) -> None:
         self.n_slots = n_slots
         self.batches: list[Batch] = []
         self.most_in_flight = 0
@@ -53,6 +54,8 @@ class ScriptedWorkers(OfOneKind):
         if self.drained:
             return Answer(batch, Ack(0, 0, 0.0, n_left=batch.n_variants))
         said = self._script(batch)
+        if isinstance(said, str):
+            return Answer(batch, cause=said)
         if isinstance(said, BaseException):
             return Answer(batch, error=said)
         return Answer(batch, said)

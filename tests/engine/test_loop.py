@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow.engine.gate import Gate
-from sciflow.engine.loop import PATIENCE, Loop
+from sciflow.engine.loop import MOST_OUTLASTED, PATIENCE, Loop
 from sciflow.errors import StoreWriteError, SweepError
 from sciflow.planning.batch import Ack
 from sciflow.planning.rows import RowSet
@@ -26,7 +26,7 @@ class World:
     """A store of settled rows, a watcher that counts, and workers that follow a script."""
 
     def __init__(self, n, poison=(), stop_after=None, variant_s=0.5, n_slots=2, *, notes=True):
-        self.settled_rows, self.given_up, self.n_lost = set(), [], 0
+        self.settled_rows, self.given_up, self.n_lost, self.cause = set(), [], 0, "crash"
         self.poison, self.stop_after, self.variant_s, self.notes = set(poison), stop_after, variant_s, notes
         self.runs = dict.fromkeys(range(n), 0)
         self.last = {}
@@ -52,7 +52,7 @@ class World:
     def settled(self, batch, ack):
         pass
 
-    def lost(self, batch, how, suspect, n_done):
+    def lost(self, batch, how, suspect, n_done, cause=""):
         self.n_lost += 1
 
     def missing_of(self, rows):
@@ -64,7 +64,7 @@ class World:
         return note(batch.number, self.last[batch.number])
 
     def give_up(self, row, batch, failure):
-        assert failure.cause == "crash"
+        assert failure.cause == self.cause
         self.given_up.append(row)
 
     def release(self, task, row):
@@ -114,6 +114,18 @@ def test_a_suspect_runs_alone_and_gets_a_second_chance():
     alone = [batch for batch in world.workers.batches if batch.alone]
     assert [batch.rows.tolist() for batch in alone] == [[7]] * PATIENCE
     assert world.runs[7] == 1 + PATIENCE
+
+
+def test_a_variant_that_outlasts_every_job_is_given_up_in_the_end_and_its_mates_lose_nothing():
+    world = World(40, poison={17})
+    world.cause = "walltime"
+    world.workers._script = lambda batch: world.script(batch) or "walltime"
+    world.run()
+
+    assert world.runs[17] == MOST_OUTLASTED
+    assert world.given_up == [17]
+    assert world.loop.tally.n_failed == 1
+    assert world.settled_rows == set(range(40)) - {17}
 
 
 def test_the_batch_mates_of_a_variant_that_kills_its_worker_lose_nothing():
