@@ -130,8 +130,8 @@ class Failure:
             cause="walltime",
             task=task,
             type="WalltimeExceeded",
-            message=f"it still ran when its job was over, in {n_jobs} jobs one after another, of which the last were as "
-            "long as they may be; give the cluster a longer walltime or another queue, or have the task save its state",
+            message=f"it still ran when its job was over, in {n_jobs} jobs one after another, the last of them as long "
+            "as they may be; give the cluster a longer walltime or another queue, or have the task save its state",
             traceback="",
             fingerprint=f"WalltimeExceeded in {task}",
         )
