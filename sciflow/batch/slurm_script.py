@@ -66,7 +66,8 @@ def _times(job: Job) -> Iterator[str]:
         yield f"--deadline={_instant(job.end_by, later=False)}"
         if job.least_walltime_s is not None:
             # with it SLURM cuts the walltime at the start so that the job ends by the deadline
-            yield f"--time-min={_duration(job.least_walltime_s)}"
+            # whole minutes; rounded up it might not fit before the deadline, for which SLURM refuses the job
+            yield f"--time-min={_duration(max(60, job.least_walltime_s // 60 * 60))}"
 
 
 def _instant(instant: datetime, *, later: bool) -> str:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from sciflow.clusters.protocol import Setting
     from sciflow.planning.batch import Batch
 
-LEAST_WORK_S = 30.0
-"""A job that has less time than this is not submitted."""
+LEAST_WORK_S = 65.0
+"""A job that has less time than this is not submitted; SLURM takes none of less than a minute."""
 
 WALLTIME_S = 2 * 3600
 """Of a job, unless it is said: short jobs wait less, long jobs lose less time to starting."""
