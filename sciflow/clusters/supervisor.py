@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sciflow.batch.system import Limits
@@ -29,6 +30,7 @@ _INQUEST_S = 40.0  # how long to wait for the batch system's word on a worker th
 _BORED_S = 30.0  # without work a worker gives its place to others
 _LONELY_S = 15.0  # a nanny takes less to bring another worker
 _LONGEST_PAUSE_S = 600.0  # between submissions that are refused
+_LATE = timedelta(minutes=3)
 _TAIL_BYTES = 2000
 _CAUSES = {
     "walltime": "walltime",
@@ -380,7 +382,7 @@ class Supervisor:
         try:
             job_id = self._ask(lambda: self._system.submit(script), raises=True)
         except BatchError as error:
-            self._refused(pool, error)
+            self._refused(pool, error, is_late=_is_late(job))
         else:
             if job_id is None:
                 self._submit_at = self._now() + LOOK_S
@@ -393,13 +395,13 @@ class Supervisor:
         self._look_soon()
         return True
 
-    def _refused(self, pool: Pool, error: BatchError) -> None:
+    def _refused(self, pool: Pool, error: BatchError, *, is_late: bool) -> None:
         """Try again later; what the batch system refuses every time is not asked for ever."""
         pool.n_refused += 1
         self._submit_at = self._now() + min(LOOK_S * 2**pool.n_refused, _LONGEST_PAUSE_S)
         self._orders.tell("job.refused", words=str(error), resource_class=pool.kind.name)
-        if isinstance(error, BatchLimitError):
-            return  # there is room when others have ended
+        if isinstance(error, BatchLimitError) or is_late:
+            return  # there is room when others have ended, and time when the window opens again
         if not pool.jobs.keys() - {self._n_submitted} and pool.n_refused >= (_PATIENCE if pool.was_taken else 1):
             self._orders.fail(SweepError(f"no job for workers ({_asked(pool)}) could be submitted: {error}"))
 
@@ -420,6 +422,11 @@ class Supervisor:
             self._orders.tell("batch.back", away_s=round(self._now() - self._away_since, 1))
             self._away_since = None
         return answer
+
+
+def _is_late(job: Job) -> bool:
+    """Whether the closing may have been too near when the job was submitted."""
+    return job.end_by is not None and job.end_by - datetime.now(UTC) < _LATE
 
 
 def _asked(pool: Pool) -> str:

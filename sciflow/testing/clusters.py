@@ -216,14 +216,14 @@ class JobClusterContract(ABC):
         assert set(calls_of(tmp_path).values()) == {1}
 
     def test_workers_of_a_job_that_somebody_cancels_lose_no_variant_and_count_no_attempt(self, tmp_path: Path) -> None:
-        with self.run(tmp_path, resting("cancelled", 60, tmp_path)) as sweep:
+        with self.run(tmp_path, resting("cancelled", 40, tmp_path)) as sweep:
             sweep.await_done(4)
             job = self.await_running()[0]
             self.cancel(job.job_id)
             table = sweep.join()
 
-        assert_complete(table, 60)
-        assert calls_of(tmp_path).total() <= 62
+        assert_complete(table, 40)
+        assert calls_of(tmp_path).total() <= 42
         ends = [facts for facts in sweep.told("job.ended") if facts["job"] == job.job_id]
         assert [facts["how"] for facts in ends] == ["cancelled"]
         assert {facts["cause"] for facts in sweep.told("worker.lost")} <= {"cancelled"}

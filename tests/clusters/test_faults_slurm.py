@@ -1,4 +1,4 @@
-"""What happens to jobs on a real SLURM while a sweep runs, told by squeue and by what the variants noted themselves."""
+"""What happens to jobs on a real SLURM while a sweep runs; faults that take minutes are in benchmarks/cluster_faults.py."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def ends_of(run):
 
 
 def test_a_lost_node_costs_nothing_but_time(sweep, tmp_path, slurm):
-    with sweep(resting("node", 100, tmp_path, cores=4)) as run:
+    with sweep(resting("node", 60, tmp_path, cores=4)) as run:
         run.await_done(4)
         node = squeue("%N", "-t", "R")[0][0]
         slurm("fail-node", node)
@@ -52,7 +52,7 @@ def test_a_lost_node_costs_nothing_but_time(sweep, tmp_path, slurm):
         table = run.join()
     slurm("heal-node", node)
 
-    assert_complete(table, 100)
+    assert_complete(table, 60)
     assert lost_of(run) == {("node_lost", None)}
     assert f"on {node}" in run.told("worker.lost")[0]["how"]
 
@@ -105,27 +105,6 @@ def test_workers_that_cannot_start_end_the_sweep_with_the_end_of_their_log(sweep
 
     assert "no such module: gcc/99" in str(raised.value)
     assert "3 jobs" in str(raised.value)
-
-
-@pytest.mark.slow
-def test_jobs_that_end_by_the_clock_hand_over_before_they_do(sweep, tmp_path):
-    """Each lasts a minute, of which forty-five seconds are for work."""
-    with sweep(resting("short", 120, tmp_path, seconds=1.0), walltime="1min") as run:
-        table = run.join()
-
-    assert_complete(table, 120)
-    assert set(calls_of(tmp_path).values()) == {1}
-    assert run.told("worker.lost") == []
-    assert "walltime" not in ends_of(run)
-
-
-@pytest.mark.slow
-def test_a_variant_longer_than_its_job_gets_a_longer_one(sweep, tmp_path):
-    with sweep(resting("long", 2, tmp_path, seconds=100.0), walltime="1min") as run:
-        table = run.join(400)
-
-    assert_complete(table, 2)
-    assert {cause for cause, _ in lost_of(run)} == {"walltime"}
 
 
 @pytest.mark.slow

@@ -40,6 +40,9 @@ class TestSlurm(JobClusterContract):
 
 
 class TestPbs(JobClusterContract):
+    # half a minute, in which nothing is asked of the batch system but what the others ask
+    test_jobs_of_a_driver_that_is_killed_leave_by_themselves_and_the_next_call_goes_on = None
+
     @pytest.fixture(autouse=True)
     def _system(self, tmp_path_factory, monkeypatch):
         with FakePbs(tmp_path_factory.mktemp("pbs")) as pbs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -405,6 +406,20 @@ def test_what_is_refused_from_the_first_is_said_at_once_in_the_batch_systems_wor
     assert isinstance(stage.sweep.failure, SweepError)
     assert "3 cores" in str(stage.sweep.failure)
     assert "invalid partition specified: nosuch" in str(stage.sweep.failure)
+
+
+def test_a_refusal_just_before_a_closing_ends_nothing(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.system.refusal = BatchError("Invalid time-min specification")
+    job = stage.sweep.job
+
+    def late(pool, number, log):
+        return replace(job(pool, number, log), end_by=datetime.now(UTC) + timedelta(seconds=50))
+
+    stage.sweep.job = late
+    stage.go(1)
+    assert stage.sweep.failure is None
+    assert len(stage.sweep.told("job.refused")) == 1
 
 
 def test_a_class_that_is_refused_ends_the_sweep_though_jobs_of_another_run(tmp_path):
