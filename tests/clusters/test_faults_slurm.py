@@ -1,4 +1,4 @@
-"""What happens to jobs on a real SLURM while a sweep runs; faults that take minutes are in benchmarks/cluster_faults.py."""
+"""What happens to jobs on a real SLURM while a sweep runs; what takes minutes is in benchmarks/cluster_faults.py."""
 
 from __future__ import annotations
 
