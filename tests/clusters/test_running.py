@@ -126,7 +126,8 @@ def test_workers_that_come_later_take_part_and_one_that_is_killed_loses_nothing(
 
     assert_complete(table, 120)
     assert table["pid"].nunique() >= 2
-    assert calls_of(tmp_path).total() <= 122
+    # a batch, two seconds of work, that was done and whose answer was lost with the worker is done again by Dask
+    assert calls_of(tmp_path).total() <= 120 + 2 + 20
 
 
 def test_ctrl_c_leaves_what_is_done_and_the_workers_to_their_owner(dask, tmp_path):
