@@ -150,6 +150,10 @@ class Ledger:
         self._n_failed_of_lost = len(failed)
         return missing
 
+    def has_saved(self, row: int) -> bool:
+        """Say whether there is a checkpoint of this variant."""
+        return (self._directory.path / "checkpoints" / self._variant(row)).is_dir()
+
     def note_of(self, batch: Batch) -> Note | None:
         """Give the last note of the process that died with this batch, and take it away."""
         for note in read_notes(self._live):

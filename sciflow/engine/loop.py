@@ -88,6 +88,10 @@ class Watcher(Protocol):
         """Forget the kept value of a shared task: no variant needs it any more."""
         ...
 
+    def has_saved(self, row: int) -> bool:
+        """Whether a task of this variant has saved its state, from which it goes on."""
+        ...
+
     def nearly_done(self) -> None:
         """All that is left is under way, and will be back in seconds."""
         ...
@@ -375,9 +379,12 @@ class Loop:
             self._backlog.again(_only(parcel, left, careful=not noted))
 
     def _without_endless(self, left: RowSet, note: Note | None, batch: Batch, parcel: Parcel) -> RowSet:
-        """Give up a variant that outlasts every job, however long they became; give what is to run again."""
+        """Give up a variant that outlasts every job, however long they became; give what is to run again.
+
+        One that saves its state gets further each time.
+        """
         position = None if parcel.until else self._suspect(note, left, batch)
-        if position is None:
+        if position is None or self.watcher.has_saved(self._row(position)):
             return left
         self._outlasted[position] += 1
         if self._outlasted[position] < MOST_OUTLASTED:

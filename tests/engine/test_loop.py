@@ -27,6 +27,7 @@ class World:
 
     def __init__(self, n, poison=(), stop_after=None, variant_s=0.5, n_slots=2, *, notes=True):
         self.settled_rows, self.given_up, self.n_lost, self.cause = set(), [], 0, "crash"
+        self.saved = set()
         self.poison, self.stop_after, self.variant_s, self.notes = set(poison), stop_after, variant_s, notes
         self.runs = dict.fromkeys(range(n), 0)
         self.last = {}
@@ -69,6 +70,9 @@ class World:
 
     def release(self, task, row):
         raise AssertionError("nothing is shared here")
+
+    def has_saved(self, row):
+        return row in self.saved
 
     def nearly_done(self):
         pass
@@ -126,6 +130,22 @@ def test_a_variant_that_outlasts_every_job_is_given_up_in_the_end_and_its_mates_
     assert world.given_up == [17]
     assert world.loop.tally.n_failed == 1
     assert world.settled_rows == set(range(40)) - {17}
+
+
+def test_a_variant_that_saves_its_state_may_take_as_many_jobs_as_it_needs():
+    world = World(4, poison={2})
+    world.cause, world.saved = "walltime", {2}
+
+    def answer(batch):
+        if world.runs[2] >= 3 * MOST_OUTLASTED:
+            world.poison = set()
+        return world.script(batch) or "walltime"
+
+    world.workers._script = answer
+    world.run()
+
+    assert world.given_up == []
+    assert world.settled_rows == set(range(4))
 
 
 def test_the_batch_mates_of_a_variant_that_kills_its_worker_lose_nothing():
