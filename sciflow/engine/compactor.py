@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from sciflow.store.directory import SweepDirectory
     from sciflow.store.snapshot import Snapshot
 
-EVERY_S = 60.0
+EVERY_S = 120.0
 """Seconds between two looks whether there is something to gain, at the least."""
 
-_SHARE = 20  # of the time that a compaction takes, until the next
+_SHARE = 100  # of the time that a compaction takes, until the next
 
 
 class Compactor:

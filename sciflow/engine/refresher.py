@@ -13,10 +13,10 @@ from sciflow.store.consolidate import Consolidation
 if TYPE_CHECKING:
     from sciflow.store.directory import SweepDirectory
 
-EVERY_S = 60.0
-"""Seconds between two refreshes while a sweep runs, at the least."""
+EVERY_S = 120.0
+"""Seconds between two refreshes while a sweep runs, at the least; readers add what is newer themselves."""
 
-_SHARE = 20  # a large sweep takes long to consolidate: spend at most this fraction of the time on it
+_SHARE = 100  # a large sweep takes long to consolidate: spend at most this fraction of the time on it
 
 
 class Refresher:
