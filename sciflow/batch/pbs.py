@@ -16,6 +16,7 @@ from sciflow.batch.pbs_output import (
     end_of,
     end_without_history,
     n_jobs_of,
+    n_waiting_of,
     owner,
     parse_json,
     parse_limits,
@@ -82,7 +83,7 @@ class Pbs:
         self._n_jobs: int | None = None
         self._ends_at: dict[str, float] = {}
         self._gone_at: dict[str, float] = {}
-        self._has_history: bool | None = None
+        self._told_server: Fields | None = None
 
     @property
     def name(self) -> str:
@@ -130,6 +131,16 @@ class Pbs:
             self.jobs("")
         return self._n_jobs or 0
 
+    def n_waiting_of_others(self, queue: str | None) -> int:
+        """Queued jobs of others in a queue, the server's default by default."""
+        if self._server().get("query_other_jobs") == "False":
+            raise BatchError(
+                "this PBS shows users only their own jobs (query_other_jobs): how many others wait is not told"
+            )
+        name, user = queue or self._server().get("default_queue"), getpass.getuser()
+        others = (fields for fields in self._query().values() if owner(fields) != user)
+        return sum(n_waiting_of(fields) for fields in others if name in {None, fields.get("queue")})
+
     def ends(self, job_ids: Iterable[str]) -> Mapping[str, JobEnd]:
         """How jobs ended: from the server's history, or from what they left behind where it keeps none."""
         wanted = list(job_ids)
@@ -159,7 +170,7 @@ class Pbs:
     def limits(self, queue: str | None) -> Limits:
         """What the server and the queue allow this user."""
         user = getpass.getuser()
-        server = next(iter(self._ask_server().values()), {})
+        server = self._server()
         name = server.get("default_queue") if queue is None else checked_word("queue", queue)
         if name is None:
             return parse_limits(server, user)
@@ -201,15 +212,15 @@ class Pbs:
         raise AssertionError  # text can always be read
 
     def _history(self) -> bool:
-        """Whether the server remembers jobs that have ended; found out once."""
-        known = self._has_history
-        if known is None:
-            known = any(server.get("job_history_enable") == "True" for server in self._ask_server().values())
-            self._has_history = known
-        return known
+        """Whether the server remembers jobs that have ended."""
+        return self._server().get("job_history_enable") == "True"
 
-    def _ask_server(self) -> dict[str, Fields]:
-        return parse_text(_checked(self._commands.ask("qstat", "-Bf"), "qstat failed").out)
+    def _server(self) -> Fields:
+        """Attributes of the server; asked once."""
+        if self._told_server is None:
+            servers = parse_text(_checked(self._commands.ask("qstat", "-Bf"), "qstat failed").out)
+            self._told_server = next(iter(servers.values()), {})
+        return self._told_server
 
     def _unrecorded(self, job_id: str) -> JobEnd:
         left = None if self._exits is None else _read(self._exits / job_id)

@@ -167,6 +167,14 @@ def n_jobs_of(fields: Fields) -> int:
     return sum(int(n) for state, n in counts.items() if state not in {"Expired", "Finished"}) if counts else 1
 
 
+def n_waiting_of(fields: Fields) -> int:
+    """How many jobs of it wait for their turn; one that is held, or waits for a time, waits for none."""
+    queued = re.search(r"Queued:(\d+)", fields.get("array_state_count", ""))
+    if queued is not None:
+        return int(queued[1]) if fields.get("job_state") in {"Q", "B"} else 0
+    return int(fields.get("job_state") == "Q")
+
+
 def end_of(fields: Fields) -> JobEnd | None:
     """How a job ended, from its record in the server's history; None when it has not."""
     if fields.get("job_state") not in _ENDED:

@@ -16,7 +16,10 @@ from sciflow.batch.slurm_output import (
     QOS_FIELDS,
     SACCT_FIELDS,
     SQUEUE_FORMAT,
+    WAITING_FORMAT,
     end_of,
+    hides_others,
+    n_waiting_of_others,
     parse_associations,
     parse_partitions,
     parse_qos,
@@ -72,7 +75,8 @@ class Slurm:
         self._commands = Commands(_is_transient, environ, timeout_s, patience_s)
         self._alive: frozenset[str] | None = None
         self._seen_ends: dict[str, JobEnd] = {}
-        self._has_accounting: bool | None = None
+        self._told_config: str | None = None
+        self._default_queue: str | None = None
 
     @property
     def name(self) -> str:
@@ -121,6 +125,21 @@ class Slurm:
             self.jobs("")
         return len(self._alive or ())
 
+    def n_waiting_of_others(self, queue: str | None) -> int:
+        """Pending jobs of others in a partition, the default one by default."""
+        if hides_others(self._config()):
+            raise BatchError(
+                "this SLURM shows users only their own jobs (PrivateData): how many others wait is not told"
+            )
+        if queue is None and self._default_queue is None:
+            self._default_queue = self._partition(None)[0]
+        queue = queue or self._default_queue
+        where = () if queue is None else (f"--partition={checked_word('partition', queue)}",)
+        answer = self._commands.ask(
+            "squeue", "--noheader", "--array", "--states=PENDING", *where, f"--Format={WAITING_FORMAT}"
+        )
+        return n_waiting_of_others(_checked(answer, "squeue failed").out, getpass.getuser())
+
     def ends(self, job_ids: Iterable[str]) -> Mapping[str, JobEnd]:
         """How jobs ended: from accounting where there is one, else from squeue while it remembers them."""
         wanted = list(job_ids)
@@ -156,13 +175,14 @@ class Slurm:
         return ends
 
     def _accounting(self) -> bool:
-        """Whether the site keeps records of jobs that can be asked; found out once."""
-        known = self._has_accounting
-        if known is None:
-            answer = _checked(self._commands.ask("scontrol", "show", "config"), "scontrol failed")
-            known = re.search(r"^AccountingStorageType\s*=\s*\S*slurmdbd", answer.out, re.MULTILINE) is not None
-            self._has_accounting = known
-        return known
+        """Whether the site keeps records of jobs that can be asked."""
+        return re.search(r"^AccountingStorageType\s*=\s*\S*slurmdbd", self._config(), re.MULTILINE) is not None
+
+    def _config(self) -> str:
+        """How the site has set it up; asked once."""
+        if self._told_config is None:
+            self._told_config = _checked(self._commands.ask("scontrol", "show", "config"), "scontrol failed").out
+        return self._told_config
 
     def cancel(self, job_ids: Iterable[str]) -> None:
         """Cancel jobs, with one command for up to 200 of them."""
@@ -173,15 +193,20 @@ class Slurm:
 
     def limits(self, queue: str | None) -> Limits:
         """What the partition, the user's account and its QOS allow."""
-        named = () if queue is None else (checked_word("partition", queue),)
-        answer = self._commands.ask("scontrol", "--oneliner", "show", "partition", *named)
-        partitions = parse_partitions(_checked(answer, f"SLURM does not know the partition {queue!r}").out)
-        default = next((fields for fields in partitions.values() if fields.get("Default") == "YES"), {})
-        fields = default if queue is None else partitions.get(queue, {})
+        _, fields = self._partition(queue)
         longest = Limits(walltime_s=parse_duration(fields.get("MaxTime", "")))
         if not self._accounting():
             return longest
         return least_limits((longest, *self._account_limits(queue, fields.get("QoS", "N/A"))))
+
+    def _partition(self, queue: str | None) -> tuple[str | None, dict[str, str]]:
+        """Name and attributes of a partition, or of the default one."""
+        named = () if queue is None else (checked_word("partition", queue),)
+        answer = self._commands.ask("scontrol", "--oneliner", "show", "partition", *named)
+        partitions = parse_partitions(_checked(answer, f"SLURM does not know the partition {queue!r}").out)
+        default = next((name for name, fields in partitions.items() if fields.get("Default") == "YES"), None)
+        name = queue or default
+        return name, partitions.get(name or "", {})
 
     def remembers(self) -> bool:
         """Whether the site keeps accounts of jobs."""

@@ -30,6 +30,7 @@ _COLUMNS: Final = {
     "Name": 260,
 }
 SQUEUE_FORMAT: Final = ",".join(f"{field}:{width}" for field, width in _COLUMNS.items())
+WAITING_FORMAT: Final = "UserName:64,Reason:64"
 SACCT_FIELDS: Final = "JobIDRaw,State,ExitCode,Start,NodeList,Reason"
 
 _WAITING: Final = frozenset({"PENDING", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT"})
@@ -55,6 +56,8 @@ _NEVER: Final = re.compile(
     r"|(Assoc|QOS)Max\w*Per(Job|Node)(Limit)?|QOSMin\w+"
     r"|(Assoc|QOS)Grp(?!\w*RunMinutes)(\w*Minutes(Limit)?|WallLimit)"
 )
+# jobs that would not start however much room there is
+_NOT_IN_THE_WAY: Final = re.compile(r"BeginTime|Dependency|JobHeld|JobArrayTaskLimit|Reservation\b")
 # the signal that slurmstepd reports when a job's output cannot be opened
 _NO_LOG: Final = 53
 
@@ -99,6 +102,18 @@ def _row(cells: Mapping[str, str]) -> Row:
         nodes=cells["NodeList"],
         reason="" if reason in {"None", "N/A"} else reason,
     )
+
+
+def n_waiting_of_others(text: str, user: str) -> int:
+    """Pending jobs of others that wait for their turn, from ``squeue --noheader --Format`` with `WAITING_FORMAT`."""
+    rows = (line.split() for line in text.splitlines())
+    return sum(1 for row in rows if row and row[0] != user and not _NOT_IN_THE_WAY.match("".join(row[1:])))
+
+
+def hides_others(config: str) -> bool:
+    """Whether users are shown their own jobs only, from ``scontrol show config``."""
+    match = re.search(r"^PrivateData\s*=\s*(\S*)", config, re.MULTILINE)
+    return match is not None and bool({"jobs", "all"} & set(match[1].split(",")))
 
 
 def parse_utc(text: str) -> float | None:

@@ -170,6 +170,14 @@ class BatchSystem(Protocol):
         """Jobs that this user has waiting and running, whatever they are; from the query of `jobs`."""
         ...
 
+    def n_waiting_of_others(self, queue: str | None) -> int:
+        """Jobs of other users that wait for their turn in a queue, with one query; None is the default queue.
+
+        Those that are held, or wait for a time or another job, are not in anybody's way. The elements of an array
+        count one by one.
+        """
+        ...
+
     def ends(self, job_ids: Iterable[str]) -> Mapping[str, JobEnd]:
         """How jobs ended that are not among `jobs` any more; with few queries, however many they are.
 

@@ -32,6 +32,7 @@ from sciflow.errors import BatchError, BatchUnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 Outside = Literal["waiting", "running", "gone"]
 AWHILE_S = 40.0
@@ -55,6 +56,10 @@ class BatchSystemContract(ABC):
     @abstractmethod
     def unreachable(self, tmp_path: Path) -> BatchSystem:
         """A system of the kind that nobody can reach, with little patience."""
+
+    @abstractmethod
+    def elses_jobs(self, system: BatchSystem) -> AbstractContextManager[None]:
+        """Jobs of another user: while it lasts one of them waits for its turn, and another for a time or a release."""
 
     @pytest.fixture
     def prefix(self, system: BatchSystem) -> Iterator[str]:
@@ -143,6 +148,17 @@ class BatchSystemContract(ABC):
         assert ends_at is not None
         assert 500 < ends_at - time.time() <= 601
         assert system.ends([runs, waits]) == {}
+
+    def test_of_other_users_the_jobs_that_wait_for_their_turn_are_counted_and_of_this_user_none(
+        self, system: BatchSystem, prefix: str, tmp_path: Path
+    ) -> None:
+        assert system.n_waiting_of_others(None) == 0
+        with self.elses_jobs(system):
+            ours = self.submit(system, prefix, "true", tmp_path / "log", begin=datetime.now(UTC) + timedelta(hours=2))
+
+            await_that(lambda: system.n_waiting_of_others(None) == 1, "one job of another user waits")
+            assert self.outside(system, ours) == "waiting"
+        await_that(lambda: system.n_waiting_of_others(None) == 0, "nobody waits any more")
 
     def test_ends_are_told_for_many_jobs_at_once_and_unknown_ones(
         self, system: BatchSystem, prefix: str, tmp_path: Path
@@ -233,6 +249,8 @@ class BatchSystemContract(ABC):
 
         with pytest.raises(BatchUnreachableError):
             system.jobs("x")
+        with pytest.raises(BatchUnreachableError):
+            system.n_waiting_of_others(None)
         with pytest.raises(BatchUnreachableError):
             system.submit(system.script(Job("x", "true", tmp_path / "log")))
 

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
-from sciflow.testing.pbs_records import Records, Settings
+from sciflow.testing.pbs_records import HOST, FakeJob, Records, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
-
-    from sciflow.testing.pbs_records import FakeJob
 
 _END_S = 30.0
 
@@ -109,6 +107,21 @@ class FakePbs:
         """Change how it behaves, for jobs that are submitted from now on."""
         self._settings = replace(self._settings, **settings)
         self._records.write_settings(self._settings)
+
+    @contextlib.contextmanager
+    def jobs_of_others(self, n_queued: int, n_held: int = 0) -> Generator[None]:
+        """Let another user have jobs in the queue that do not start, as long as this lasts."""
+        numbers: list[int] = []
+        for state in "Q" * n_queued + "H" * n_held:
+            with self._records.locked():
+                job = FakeJob(self._records.next_number(), "other", f"somebody@{HOST}", "/", state=state)
+                self._records.save(job)
+            numbers.append(job.number)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                self._records.change(number, state="F", substate=91)
 
     def await_end(self, *job_ids: str) -> list[FakeJob]:
         """Wait until jobs have ended (all, when none is named), and give them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ class TestSlurm(BatchSystemContract):
         done = subprocess.run(["squeue", "-h", "-j", job_id, "-o", "%T"], capture_output=True, text=True)
         return STATES.get(done.stdout.strip(), "gone")
 
+    @contextmanager
+    def elses_jobs(self, system):
+        nobody = ["runuser", "-u", "nobody", "--", "env", f"SLURM_CONF={os.environ['SLURM_CONF']}"]
+        all_nodes = ["sbatch", "--chdir=/", "--output=/dev/null", "--nodes=4", "--exclusive"]
+        for further in ([], [], ["--hold"]):
+            subprocess.run([*nobody, *all_nodes, *further, "--wrap", "sleep 100"], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["scancel", "--user=nobody"], check=True)
+
     def unreachable(self, tmp_path):
         conf = Path(os.environ["SLURM_CONF"]).read_text()
         (tmp_path / "slurm.conf").write_text(conf.replace("/munge.sock", "/nobody.sock"))
@@ -49,6 +61,13 @@ class TestPbs(BatchSystemContract):
         done = subprocess.run(["qstat", "-f", job_id], capture_output=True, text=True)
         state = re.search(r"job_state = (\w)", done.stdout)
         return "gone" if state is None else LETTERS[state[1]]
+
+    @pytest.fixture(autouse=True)
+    def _known(self, pbs):
+        self.fake = pbs
+
+    def elses_jobs(self, system):
+        return self.fake.jobs_of_others(1, n_held=1)
 
     def unreachable(self, tmp_path):
         with FakePbs(tmp_path / "pbs") as pbs:
