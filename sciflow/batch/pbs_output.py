@@ -124,6 +124,7 @@ def state_of(job_id: str, fields: Fields) -> JobState | None:
         never=waits and "can never run" in comment.lower(),
         node="" if waits else _node(fields),
         ends_at=None if waits else _ends_at(fields),
+        memory_bytes=_bytes(fields.get("Resource_List.mem", "")),
     )
 
 
@@ -140,6 +141,12 @@ def _reason(letter: str, fields: Fields) -> str:
 def _node(fields: Fields) -> str:
     """The first host of ``vm/0*4+other/1``."""
     return re.split(r"[/+]", fields.get("exec_host", ""))[0]
+
+
+def _bytes(text: str) -> int | None:
+    """Of ``500mb``; None when that is not said."""
+    match = re.fullmatch(r"(\d+)([kmgtp]?)b", text.lower())
+    return None if match is None else int(match[1]) << 10 * " kmgtp".index(match[2] or " ")
 
 
 def _ends_at(fields: Fields) -> float | None:

@@ -27,6 +27,8 @@ _COLUMNS: Final = {
     "EndTime": 24,
     "NodeList": 80,
     "Reason": 100,
+    "PreemptTime": 24,
+    "tres-alloc": 200,
     "Name": 260,
 }
 SQUEUE_FORMAT: Final = ",".join(f"{field}:{width}" for field, width in _COLUMNS.items())
@@ -74,6 +76,8 @@ class Row:
     end: float | None
     nodes: str
     reason: str
+    preempted_at: float | None = None
+    memory_bytes: int | None = None
 
 
 def parse_squeue(text: str) -> list[Row]:
@@ -101,7 +105,16 @@ def _row(cells: Mapping[str, str]) -> Row:
         end=parse_utc(cells["EndTime"]),
         nodes=cells["NodeList"],
         reason="" if reason in {"None", "N/A"} else reason,
+        preempted_at=parse_utc(cells["PreemptTime"]),
+        memory_bytes=_memory_in(cells["tres-alloc"]),
     )
+
+
+def _memory_in(tres: str) -> int | None:
+    """Bytes of ``cpu=4,mem=1.50G,node=1``; None where memory is not what a site gives out."""
+    match = re.search(r"(?:^|,)mem=([\d.]+)([KMGTP]?)", tres)
+    n_bytes = 0 if match is None else round(float(match[1]) * 1024 ** " KMGTP".index(match[2] or " "))
+    return n_bytes or None
 
 
 def n_waiting_of_others(text: str, user: str) -> int:
@@ -138,6 +151,9 @@ def state_of(row: Row) -> JobState | None:
         never=waits and never_runs(row.reason),
         node="" if waits else row.nodes,
         ends_at=None if waits else row.end,
+        memory_bytes=row.memory_bytes,
+        # from the announcement on, which may be long before SIGTERM; of a job that was put back it is an old story
+        is_preempted=not waits and row.preempted_at is not None and row.preempted_at >= (row.start or 0.0),
     )
 
 

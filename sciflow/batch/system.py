@@ -88,6 +88,10 @@ class JobState:
         Where it runs; empty while it waits.
     ends_at
         When its walltime is over, in Unix seconds; None when that is not known.
+    memory_bytes
+        What it may use; None when that is not known.
+    is_preempted
+        Whether it runs on only until its grace is over, as others take its place.
     """
 
     job_id: str
@@ -97,6 +101,8 @@ class JobState:
     never: bool = False
     node: str = ""
     ends_at: float | None = None
+    memory_bytes: int | None = None
+    is_preempted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

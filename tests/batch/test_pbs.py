@@ -28,6 +28,7 @@ from sciflow.testing.pbs_records import Settings
 GOLDEN = Path(__file__).parents[1] / "golden" / "pbs"
 RAN = "Job run at Sat Nov 21 at 08:00 on (vm:ncpus=1:mem=512000kb)"
 INSUFFICIENT = "Insufficient amount of resource"
+MEMORY = 500 << 20
 
 
 def golden(name):
@@ -74,12 +75,13 @@ def test_living_jobs_are_told_with_why_they_wait_and_when_they_end(jobs):
             "waiting",
             "Can Never Run: Insufficient amount of resource: ngpus (R: 1 A: 0 T: 0)",
             never=True,
+            memory_bytes=MEMORY,
         ),
-        JobState("1002.vm", "sf-a", "waiting", f"Not Running: {INSUFFICIENT}: ncpus"),
-        JobState("1003.vm", "sf-a", "waiting", "Execution_Time Sat Nov 21 22:00:00 2026"),
-        JobState("1004.vm", "sf-a", "waiting", "depend afterany:1005.vm@vm"),
-        JobState("1005.vm", "sf-b", "running", node="vm", ends_at=ends_at),
-        JobState("1006.vm", "sf-b", "ending", node="vm", ends_at=ends_at),
+        JobState("1002.vm", "sf-a", "waiting", f"Not Running: {INSUFFICIENT}: ncpus", memory_bytes=MEMORY),
+        JobState("1003.vm", "sf-a", "waiting", "Execution_Time Sat Nov 21 22:00:00 2026", memory_bytes=MEMORY),
+        JobState("1004.vm", "sf-a", "waiting", "depend afterany:1005.vm@vm", memory_bytes=MEMORY),
+        JobState("1005.vm", "sf-b", "running", node="vm", ends_at=ends_at, memory_bytes=MEMORY),
+        JobState("1006.vm", "sf-b", "ending", node="vm", ends_at=ends_at, memory_bytes=MEMORY),
     ]
     assert n_jobs_of(jobs["1007[].vm"]) == 5
     assert n_jobs_of(jobs["1005.vm"]) == 1
@@ -101,7 +103,7 @@ def test_json_that_is_none_is_left_to_the_text_and_numbers_become_texts():
     assert readable is not None
     assert readable["1002.vm"]["Job_Name"] == "100000.0"
     assert state_of("1005.vm", readable["1005.vm"]) == JobState(
-        "1005.vm", "sf-b", "running", node="vm", ends_at=parse_ctime("Sat Nov 21 08:10:10 2026")
+        "1005.vm", "sf-b", "running", node="vm", ends_at=parse_ctime("Sat Nov 21 08:10:10 2026"), memory_bytes=MEMORY
     )
 
 

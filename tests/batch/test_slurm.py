@@ -68,14 +68,43 @@ def test_of_a_job_that_was_requeued_the_last_run_counts():
     assert parse_sacct("6|OUT_OF_MEMORY|0:125|2026-11-21T08:25:05|node1|None\n")["6"].how == "out_of_memory"
 
 
+def squeue_line(state, *, nodes="node2", start="N/A", end="N/A", preempted="N/A", tres=""):
+    return f"{'7':40}{state:24}{'0':12}{start:24}{end:24}{nodes:80}{'None':100}{preempted:24}{tres:200}{'name':260}"
+
+
+def test_a_job_that_has_to_go_for_others_is_known_from_the_announcement_on():
+    at = "2026-11-21T10:43:17"
+    announced = squeue_line("RUNNING", start="2026-11-21T10:43:12", end="2026-11-21T10:43:22", preempted=at)
+    put_back = squeue_line("PENDING", nodes="", preempted=at)
+    runs_again = squeue_line("RUNNING", start="2026-11-21T10:45:00", preempted=at)
+
+    rows = parse_squeue(f"{announced}\n{put_back}\n{runs_again}\n")
+
+    assert [state_of(row).is_preempted for row in rows] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("tres", "memory_bytes"),
+    [
+        ("cpu=4,mem=1G,node=1,billing=4", 2**30),
+        ("cpu=4,mem=1.50G,node=1", 3 * 2**29),
+        ("mem=4000M", 4000 * 2**20),
+        ("cpu=1,node=1", None),
+        ("N/A", None),
+    ],
+)
+def test_the_memory_of_a_job_is_what_slurm_gave_it(tres, memory_bytes):
+    (row,) = parse_squeue(squeue_line("RUNNING", tres=tres))
+
+    assert state_of(row).memory_bytes == memory_bytes
+
+
 @pytest.mark.parametrize(
     ("state", "nodes", "phase"),
     [("COMPLETING", "n1", "ending"), ("NEW_IN_2031", "n1", "running"), ("NEW_IN_2031", "", "waiting")],
 )
 def test_a_state_of_another_release_keeps_its_word(state, nodes, phase):
-    line = f"{'7':40}{state:24}{'0':12}{'N/A':24}{'N/A':24}{nodes:80}{'None':100}{'name':260}"
-
-    (row,) = parse_squeue(f"garbage of a name\n{line}\n")
+    (row,) = parse_squeue(f"garbage of a name\n{squeue_line(state, nodes=nodes)}\n")
 
     assert state_of(row) == JobState("7", "name", phase, reason=state, node=nodes)
 
