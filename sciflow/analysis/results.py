@@ -8,13 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from sciflow.analysis.cells import sort_into_cells
 from sciflow.analysis.dataset import to_dataset
 from sciflow.analysis.export import export_results
 from sciflow.analysis.failures import group_failures
 from sciflow.analysis.lookup import metric_of
+from sciflow.analysis.metadata import describe_sweep, differences
 from sciflow.analysis.optimum import REPLICATE, find_best
+from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
+from sciflow.analysis.trace import trace_variant
 from sciflow.analysis.variants import Variants
 from sciflow.errors import ResultsError, WorkflowError
 from sciflow.figures.spec import Figure as FigureSpec
@@ -28,8 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
     from matplotlib.figure import Figure
+    from prov.model import ProvDocument
 
     from sciflow.analysis.performance import Performance
+    from sciflow.analysis.trace import Trace
     from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled
     from sciflow.store.snapshot import Snapshot
@@ -215,20 +222,49 @@ class Results:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What is stored about the sweep besides results.
+        """What is stored about the sweep besides results, as nested plain data: code, inputs, environments, jobs.
 
-        ``sweep`` (workflow, seed, when it was made), ``definition`` (the newest) and ``n_revisions``,
-        ``sessions`` (who drove it, with the state of the code then), ``environments`` by digest.
+        `sciflow.analysis.metadata.describe_sweep` says what each key holds.
         """
-        definitions = self._directory.definitions()
-        return {
-            "sweep": dict(self._directory.identity),
-            "definition": definitions[-1] if definitions else {},
-            "n_revisions": len(definitions),
-            "code": self._code(),
-            "sessions": self._directory.sessions(),
-            "environments": self._directory.environments(),
-        }
+        return describe_sweep(self._directory)
+
+    def provenance(self, variant: Variant | Mapping[str, object] | str) -> Trace:
+        """Why a result is what it is: its run, tasks, code, inputs, environment and machine; print it to read it.
+
+        Parameters
+        ----------
+        variant
+            A variant, its parameters, or its id.
+
+        Raises
+        ------
+        ResultsError
+            There is no such variant, or several fit.
+        """
+        return trace_variant(self._directory, self._assembled, self._variants, variant)
+
+    def environment_differences(self) -> dict[str, dict[str, Any]]:
+        """In what the environments differ that results were computed in: fact → digest → value; empty if in nothing."""
+        known = self._directory.environments()
+        return differences({digest: known[digest] for digest in self.environment_counts() if digest in known})
+
+    def environment_counts(self) -> dict[str, int]:
+        """How many variants have results that were computed in each environment, by its digest."""
+        codes, digests = self._assembled.facts("environment")
+        counts = np.bincount(codes.ravel() + 1, minlength=len(digests) + 1)[1:].tolist()
+        return {str(digest): n for digest, n in zip(digests, counts, strict=True) if n}
+
+    def to_prov(self) -> ProvDocument:
+        """The provenance in the W3C's terms: a `prov.model.ProvDocument`, which writes itself as JSON, XML or PROV-N.
+
+        Raises
+        ------
+        ResultsError
+            The package prov is not installed (``pip install "sciflow[provenance]"``).
+        """
+        codes, numbers = self._assembled.facts("session")
+        sessions = np.array([*numbers, -1], dtype=np.int64)[codes.ravel()]
+        return prov_document(self.metadata, self._variants, sessions)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -237,11 +273,6 @@ class Results:
         digests = [frame.header.get("environment") for frame in self._assembled.snapshot.frames]
         newest = next((digest for digest in reversed(digests) if digest in known), None)
         return known[newest] if newest is not None else next(iter(known.values()), {})
-
-    def _code(self) -> dict[str, Any]:
-        """The state of the code when the sweep was last driven."""
-        sessions = self._directory.sessions()
-        return next((session["code"] for session in reversed(sessions) if "code" in session), {"repository": None})
 
     # ------------------------------------------------------------------------------------------------------- figures
 

@@ -39,11 +39,18 @@ _every = click.option(
 )
 
 
-@click.command(epilog=examples("sciflow status neural_network_training", "sciflow status sweeps/ising --json"))
+@click.command(
+    epilog=examples(
+        "sciflow status neural_network_training",
+        "sciflow status sweeps/ising --json",
+        "sciflow status ising --provenance",
+    )
+)
 @sweep_argument
+@click.option("--provenance", is_flag=True, help="Say what the results come from: code, inputs, environments, jobs.")
 @directory_option
 @json_option
-def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
+def status(sweep: str, *, provenance: bool, directory: str | None, as_json: bool) -> None:
     """Say how far a sweep is, and what failed.
 
     Also how fast it goes, how long the rest takes, who drives it, and what its workers do. SWEEP is a sweep directory,
@@ -56,6 +63,9 @@ def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
     from sciflow.engine.watch import Watch  # noqa: PLC0415  brings NumPy
 
     path = find_sweep(sweep, directory)
+    if provenance:
+        _print_provenance(path, as_json=as_json)
+        return
     seen = Watch(path).look()
     apart = _separators(path, seen)
     if as_json:
@@ -65,6 +75,18 @@ def status(sweep: str, *, directory: str | None, as_json: bool) -> None:
         print_json(data)
     else:
         _print(seen, apart)
+
+
+def _print_provenance(path: Path, *, as_json: bool) -> None:
+    from sciflow.analysis.metadata import provenance_text  # noqa: PLC0415  brings NumPy
+    from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
+
+    results = open_results(path)
+    counts, differing = results.environment_counts(), results.environment_differences()
+    if as_json:
+        print_json({**results.metadata, "environment_counts": counts, "environment_differences": differing})
+    else:
+        click.echo(provenance_text(results.metadata, counts, differing))
 
 
 @click.command(epilog=examples("sciflow watch neural_network_training", "sciflow watch ising --json --every 60"))

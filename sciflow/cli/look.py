@@ -21,21 +21,31 @@ _MOST_ROWS = 60
     epilog=examples(
         "sciflow results ising",
         "sciflow results ising --query \"temperature < 2 and status == 'done'\" --csv > cold.csv",
+        "sciflow results ising --variant v3d60d3d27b9d581d5481",
     )
 )
 @sweep_argument
 @click.option("--query", metavar="QUERY", help="Only the rows for which this holds.")
+@click.option("--variant", metavar="ID", help="Say where one variant's result comes from: its run, code, machine.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print all rows as CSV.")
 @json_option
 @directory_option
-def results(sweep: str, *, query: str | None, as_csv: bool, as_json: bool, directory: str | None) -> None:
+def results(
+    sweep: str, *, query: str | None, variant: str | None, as_csv: bool, as_json: bool, directory: str | None
+) -> None:
     """Print the results as a table, one row per variant.
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other")
+    if variant is not None and (query is not None or as_csv):
+        raise click.UsageError("--variant is about one variant; it goes with neither --query nor --csv")
     opened = _open(sweep, directory)
+    if variant is not None:
+        trace = opened.provenance(variant)
+        print_json(trace.to_dict()) if as_json else click.echo(str(trace))
+        return
     table: Any = opened.to_dataframe() if query is None else opened.query(query)
     if as_csv:
         click.echo(table.to_csv(), nl=False)

@@ -1,0 +1,173 @@
+"""Metadata: everything about a sweep besides its numbers, as nested plain data."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sciflow.store.directory import SweepDirectory
+
+SCHEMA: Final = 1
+"""Version of what `describe_sweep` gives; it rises when a key changes its meaning or goes away."""
+
+_MOST: Final = 20  # input files, jobs and sessions that are listed
+_LONGEST: Final = 60  # characters of a value in a line
+
+
+def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
+    """All that is kept of a sweep besides its records.
+
+    Returns
+    -------
+    dict
+        JSON data of schema 1:
+
+        ``schema``
+            The version of this description.
+        ``sweep``
+            ``workflow``, ``seed``, ``created``, ``sweep`` (a UUID), ``format`` of the directory.
+        ``definition``, ``n_revisions``
+            The newest definition: space, tasks with their arguments and footprints, ``fingerprints`` of their
+            sources, policy, resources, criteria, declared ``inputs``; and how many there have been.
+        ``code``
+            The state of the code when the sweep was last driven; see `sciflow.provenance.code.capture_code`.
+        ``inputs``
+            Declared input files: ``name``, ``sha256``, ``size_bytes``.
+        ``seeds``
+            ``sweep``, and the bit ``generator`` of the random numbers that tasks get.
+        ``sessions``
+            Who drove it, oldest first: host, process, times, the code then, what was done.
+        ``jobs``
+            Jobs of a batch system in which its workers ran: session, id, node, how it ended, log.
+        ``environments``
+            What results were computed in, by digest; see `sciflow.provenance.environment.capture_environment`.
+    """
+    definitions = directory.definitions()
+    definition = definitions[-1] if definitions else {}
+    sessions = directory.sessions()
+    return {
+        "schema": SCHEMA,
+        "sweep": dict(directory.identity),
+        "definition": definition,
+        "n_revisions": len(definitions),
+        "code": next((one["code"] for one in reversed(sessions) if "code" in one), {"repository": None}),
+        "inputs": [{key: value for key, value in one.items() if key != "seen"} for one in definition.get("inputs", [])],
+        "seeds": {"sweep": directory.seed, "generator": "numpy.random.Philox"},
+        "sessions": sessions,
+        "jobs": list(_jobs(directory.path / "events")),
+        "environments": directory.environments(),
+    }
+
+
+def differences(environments: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """In what some environments differ.
+
+    Parameters
+    ----------
+    environments
+        By digest.
+
+    Returns
+    -------
+    dict
+        For each fact that is not the same everywhere, named like ``"packages.numpy"``: digest → value; None where an
+        environment does not have it. Empty where there is one environment.
+    """
+    flat = {digest: dict(_flat(facts)) for digest, facts in environments.items()}
+    names = dict.fromkeys(name for facts in flat.values() for name in facts)
+    found = {name: {digest: facts.get(name) for digest, facts in flat.items()} for name in names}
+    return {name: values for name, values in found.items() if len({_text(one) for one in values.values()}) > 1}
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in facts.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def provenance_text(
+    metadata: Mapping[str, Any], n_variants: Mapping[str, int], differing: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Where the numbers of a sweep come from, in a few lines.
+
+    Parameters
+    ----------
+    metadata : as `describe_sweep` gives it
+    n_variants : variants whose results were computed in each environment, by digest
+    differing : as `differences` gives it
+    """
+    inputs = metadata["inputs"]
+    environments = metadata["environments"]
+    rows = [("code", code_words(metadata["code"]))]
+    rows += [("input", f"{one['name']}, sha256 {str(one.get('sha256'))[:16]}…") for one in inputs[:_MOST]]
+    rows += [("", f"and {len(inputs) - _MOST:,} further files")] if len(inputs) > _MOST else []
+    for digest, n in n_variants.items():
+        facts = {"digest": digest, **environments.get(digest, {})}
+        rows.append(("environment", f"{environment_words(facts)}: {n:,} variants"))
+    for name, values in differing.items():
+        each = "; ".join(f"{digest[:12]}: {_short(value)}" for digest, value in values.items())
+        rows.append(("differs", f"{name}: {each}"))
+    jobs = metadata["jobs"]
+    rows += [("jobs", f"{len(jobs):,}: {', '.join(one['job'] for one in jobs[:_MOST])}")] if jobs else []
+    for one in metadata["sessions"][-_MOST:]:
+        until = f" until {one['ended']}" if "ended" in one else ""
+        rows.append((f"session {one['session']}", f"on {one.get('host')}, {one.get('since')}{until}"))
+    return "\n".join(f"{label:<13}{words}" for label, words in rows)
+
+
+def code_words(code: Mapping[str, Any], *, is_current: bool = True) -> str:
+    """The state of the code in one line."""
+    repository = cast("Mapping[str, Any] | None", code.get("repository"))
+    if repository is None:
+        words = f"no repository; frozen files {str(code.get('tree', 'unknown'))[:12]} in code/"
+    else:
+        words = f"{repository.get('name')} at {str(repository.get('commit'))[:12]}"
+        words += f" ({repository['branch']})" if repository.get("branch") else ""
+        words += f", tree {str(repository['tree'])[:12]}" if repository.get("tree") else ""
+        words += ", with uncommitted changes" if repository.get("dirty") else ""
+        words += f", {repository['n_untracked']} untracked" if repository.get("n_untracked") else ""
+    return words if is_current else f"{words}; older than the sweep's newest code"
+
+
+def environment_words(environment: Mapping[str, Any]) -> str:
+    """An environment in one line."""
+    python, machine = environment.get("python", {}), environment.get("machine", {})
+    packages = environment.get("packages", {})
+    return (
+        f"{str(environment.get('digest'))[:12]}: Python {python.get('version')}, {len(packages)} packages, "
+        f"{machine.get('cpu')}, {environment.get('system', {}).get('os')}"
+    )
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "absent" if value is None else text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _jobs(events: Path) -> Iterator[dict[str, Any]]:
+    """The jobs that the event logs tell of."""
+    for path in sorted(events.glob("*.jsonl")):
+        jobs: dict[str, dict[str, Any]] = {}
+        for event in _events(path):
+            job = event.get("job")
+            if isinstance(job, str) and str(event["name"]).startswith("job."):
+                one = jobs.setdefault(job, {"session": int(path.stem), "job": job})
+                one |= {key: event[key] for key in ("resource_class", "node", "how", "words", "log") if event.get(key)}
+        yield from jobs.values()
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as lines:
+        for line in lines:
+            if b'"job.' in line and line.endswith(b"\n"):
+                yield json.loads(line)

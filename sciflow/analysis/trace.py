@@ -1,0 +1,278 @@
+"""Trace: one variant's result followed back to what it was made of: run, code, inputs, environment, machine."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from sciflow.analysis.lookup import rows_of
+from sciflow.analysis.metadata import code_words, environment_words
+from sciflow.canonical import plain
+from sciflow.errors import ResultsError
+from sciflow.quantities import render_bytes, render_seconds
+from sciflow.running.context import RunSite, TaskContext
+from sciflow.store.assembled import STATUS_MEANINGS, ScalarOutput
+from sciflow.store.column import FACT, ID, RUNTIME_S, START_S, Category
+from sciflow.store.records import Records
+from sciflow.store.timings import TASK_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sciflow.analysis.variants import Variants
+    from sciflow.space.variant import Variant
+    from sciflow.store.assembled import Assembled
+    from sciflow.store.directory import SweepDirectory
+    from sciflow.store.segment import FrameRef, Reader
+
+SCHEMA: Final = 1
+"""Of `Trace.to_dict`."""
+
+_OF_FRAMES: Final = frozenset(
+    {"n", "columns", "sizes", "rows", "long", "t0", "status", "session", "revision", "generation", "environment"}
+)
+"""What headers say that is not about a run, or is told elsewhere in a trace."""
+
+_NOT_FACTS: Final = frozenset({ID, START_S, RUNTIME_S, "@row", "@failure"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Why a number is what it is; printed, it reads from the value back to the code.
+
+    Attributes
+    ----------
+    variant
+        Its id.
+    facts
+        All of it as nested plain data: ``schema``, ``variant``, ``parameters``, ``status``, ``outputs`` (arrays by
+        shape and dtype), ``failure`` (if it failed), ``run`` (``start``, ``end``, ``wall_s``, ``attempt``, ``worker``
+        and whatever else was measured), ``tasks`` (for each its ``fingerprint``, ``seconds``, what it depends on, and
+        the ``seed`` of its random numbers if it has any), ``definition`` (``revision``, ``generation``,
+        ``is_current``), ``code``, ``inputs``, ``environment`` (with its ``digest``), ``session``, and ``earlier``:
+        runs of the same variant that count no longer.
+    """
+
+    variant: str
+    facts: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain data, for JSON."""
+        return dict(self.facts)
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self.facts))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def trace_variant(
+    directory: SweepDirectory, assembled: Assembled, variants: Variants, wanted: Variant | Mapping[str, object] | str
+) -> Trace:
+    """Follow one variant's result back to what made it.
+
+    Raises
+    ------
+    ResultsError
+        There is no such variant, or several fit.
+    """
+    cell = _one(variants, wanted)
+    variant = next(variants.table.take(np.array([cell])).variants())
+    identity = variants.ids[cell]
+    facts: dict[str, Any] = {
+        "schema": SCHEMA,
+        "sweep": directory.sweep,
+        "workflow": directory.workflow,
+        "variant": identity,
+        "parameters": {name: plain(value) for name, value in variant.items()},
+        "status": STATUS_MEANINGS[int(variants.status[cell])],
+        "outputs": _outputs(assembled, cell),
+    }
+    if variants.failure[cell]:
+        facts["failure"] = variants.failure_of(cell)
+    for frame, _, rows, reader in assembled.source.visit(ID, np.array([cell])):
+        record = _record(frame, int(rows[0]), reader)
+        facts |= _made_by(directory, assembled, record, variant)
+        facts["earlier"] = _earlier(assembled, frame, int(rows[0]), identity)
+    return Trace(identity, facts)
+
+
+def _one(variants: Variants, wanted: Variant | Mapping[str, object] | str) -> int:
+    """The place of the one variant that is meant; an id means that variant, not its replicates."""
+    if isinstance(wanted, str):
+        exact = np.flatnonzero(np.array(variants.ids, dtype=object) == wanted)
+        if len(exact):
+            return int(exact[0])
+    rows = rows_of(variants, wanted)
+    if len(rows) > 1:
+        raise ResultsError(f"{len(rows):,} replicates fit; name one with replicate=0, or give its id")
+    return int(rows[0])
+
+
+def _outputs(assembled: Assembled, cell: int) -> dict[str, Any]:
+    if assembled.status.ravel()[cell] == 0:
+        return {}
+    found: dict[str, Any] = {}
+    for name, output in assembled.outputs.items():
+        if isinstance(output, ScalarOutput):
+            value = np.ravel(output.values)[cell]
+            value = value.item() if isinstance(value, np.generic) else value
+            # JSON has neither complex numbers nor moments
+            found[name] = value if isinstance(value, bool | int | float | str | None) else str(value)
+        else:
+            array = np.asarray(next(iter(output.gather(np.array([cell])))))
+            found[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------ records
+
+
+def _record(frame: FrameRef, row: int, reader: Reader) -> dict[str, Any]:
+    """What was recorded of one run: facts of its frame, and columns that have one value for it."""
+    said = {key: value for key, value in frame.header.items() if key not in _NOT_OF_ONE}
+    columns = [one["name"] for one in frame.header["columns"] if one["kind"] == "fact" and one["name"] != ID]
+    for name, values in frame.table(columns, reader).items():
+        value = values.values()[row] if isinstance(values, Category) else values[row]
+        said[name.removeprefix(FACT)] = value.item() if isinstance(value, np.generic) else value
+    return said
+
+
+_NOT_OF_ONE: Final = frozenset({"columns", "sizes", "long", "merged"})
+
+
+def _made_by(
+    directory: SweepDirectory, assembled: Assembled, record: Mapping[str, Any], variant: Variant
+) -> dict[str, Any]:
+    definitions = {one["revision"]: one for one in directory.definitions()}
+    definition: Mapping[str, Any] = definitions.get(record["revision"], assembled.definition)
+    session = next((one for one in directory.sessions() if one["session"] == record["session"]), {})
+    digest = record.get("environment")
+    return {
+        "run": _run(record),
+        "tasks": [_task(task, definition, record, variant, directory.seed) for task in definition.get("tasks", ())],
+        "definition": {
+            "revision": record["revision"],
+            "generation": record.get("generation"),
+            "is_current": record.get("generation") == assembled.definition.get("generation"),
+        },
+        "code": session.get("code", {"repository": None}),
+        "inputs": definition.get("inputs", []),
+        "environment": {"digest": digest, **directory.environments().get(str(digest), {})},
+        "session": {key: value for key, value in session.items() if key != "code"},
+    }
+
+
+def _run(record: Mapping[str, Any]) -> dict[str, Any]:
+    start, wall_s = float(record.get("t0", 0.0)) + float(record.get(START_S, 0.0)), float(record.get(RUNTIME_S, 0.0))
+    others = {
+        key.removeprefix("@"): value
+        for key, value in record.items()
+        if key not in _OF_FRAMES | _NOT_FACTS and not key.startswith(TASK_S)
+    }
+    return {"start": _moment(start), "end": _moment(start + wall_s), "wall_s": wall_s, **others}
+
+
+def _task(
+    task: Mapping[str, Any], definition: Mapping[str, Any], record: Mapping[str, Any], variant: Variant, seed: int
+) -> dict[str, Any]:
+    name = task["name"]
+    seconds = record.get(TASK_S + name)
+    if seconds is None and len(definition.get("tasks", ())) == 1:
+        seconds = record.get(RUNTIME_S)
+    draws = any(argument["source"].get("from") == "context" for argument in task.get("arguments", ()))
+    context = TaskContext(variant, task=name, attempt=record.get("attempt", 1), sweep_seed=seed, site=RunSite())
+    return {
+        "name": name,
+        "function": task.get("function"),
+        "fingerprint": definition.get("fingerprints", {}).get(name),
+        "depends_on": task.get("depends_on", []),
+        "footprint": task.get("footprint", []),
+        # no number: the run was shared, and another variant's record has its time
+        "seconds": None if seconds is None or np.isnan(seconds) else seconds,
+        **({"seed": context.seed} if draws else {}),
+    }
+
+
+def _earlier(assembled: Assembled, counts: FrameRef, counting_row: int, identity: str) -> list[dict[str, Any]]:
+    """The runs of a variant that a later, or better, one replaced, oldest first."""
+    wanted = np.frombuffer(bytes.fromhex(identity[1:]), dtype=np.uint8)
+    found: list[dict[str, Any]] = []
+    for frame, _, columns in Records(assembled.snapshot.frames).tables(lambda _: [ID]):
+        for row in np.flatnonzero((columns[ID] == wanted).all(axis=1)).tolist():
+            if (frame.path, frame.offset, row) != (counts.path, counts.offset, counting_row):
+                told = frame.table([START_S, RUNTIME_S, FACT + "t0"])
+                start = float(frame.fact("t0")[row] or 0.0) + float(told.get(START_S, np.zeros(frame.n))[row])
+                found.append(
+                    {
+                        "start": _moment(start),
+                        "status": frame.header["status"],
+                        **{key: frame.fact(key)[row] for key in ("attempt", "session", "generation", "worker")},
+                        **({"cause": frame.fact("cause")[row]} if frame.header["status"] == "failed" else {}),
+                    }
+                )
+    return sorted(found, key=lambda one: one["start"])
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+# -------------------------------------------------------------------------------------------------------------- words
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    parameters = ", ".join(f"{name}={value!r}" for name, value in facts["parameters"].items())
+    lines = [f"{facts['workflow']} {facts['variant']}: {parameters}"]
+    if facts["status"] == "missing":
+        return [*lines, "  it has not run yet"]
+    for name, value in facts["outputs"].items():
+        words = f"array {value['shape']} of {value['dtype']}" if isinstance(value, dict) else repr(value)
+        lines.append(f"  {name} = {words}")
+    if "failure" in facts:
+        failure = facts["failure"]
+        lines.append(f"  failed in {failure.get('task') or 'no known task'}: {failure['type']}: {failure['message']}")
+    rows = [
+        ("run", _run_words(facts["run"])),
+        *(("task", _task_words(task)) for task in facts["tasks"]),
+        ("code", code_words(facts["code"], is_current=facts["definition"]["is_current"])),
+        *(("input", f"{one['name']}, sha256 {one['sha256'][:16]}…") for one in facts["inputs"][:_MOST]),
+        ("environment", environment_words(facts["environment"])),
+        ("session", _session_words(facts["session"])),
+        *(("earlier", _earlier_words(one)) for one in facts["earlier"]),
+    ]
+    return [*lines, *(f"  {label:<12}{words}" for label, words in rows)]
+
+
+_MOST = 20  # input files that are listed
+
+
+def _run_words(run: Mapping[str, Any]) -> str:
+    words = [f"{run['start']}, took {render_seconds(run['wall_s'])}, attempt {run.get('attempt', 1)}"]
+    words.append(f"on {run['worker']}" if run.get("worker") else "")
+    words.append(f"job {run['job']}" if run.get("job") else "")
+    words.append(f"up to {render_bytes(run['peak_bytes'])}" if run.get("peak_bytes") else "")
+    return ", ".join(word for word in words if word)
+
+
+def _task_words(task: Mapping[str, Any]) -> str:
+    words = [f"{task['name']} (source {str(task['fingerprint'])[:12]})"]
+    words.append("shared with other variants" if task["seconds"] is None else f"took {render_seconds(task['seconds'])}")
+    words.append(f"after {', '.join(task['depends_on'])}" if task["depends_on"] else "")
+    words.append(f"seed {task['seed']}" if "seed" in task else "")
+    return ", ".join(word for word in words if word)
+
+
+def _session_words(session: Mapping[str, Any]) -> str:
+    words = f"{session.get('session')}, driven on {session.get('host')} since {session.get('since')}"
+    return words + (f" with {' '.join(session['argv'])}" if session.get("argv") else "")
+
+
+def _earlier_words(one: Mapping[str, Any]) -> str:
+    cause = f" ({one['cause']})" if one.get("cause") else ""
+    return f"{one['start']}, attempt {one['attempt']}: {one['status']}{cause}; counts no longer"
