@@ -14,7 +14,7 @@ from sciflow.batch.site import find_site
 from sciflow.quantities import parse_bytes, parse_seconds, render_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sciflow.batch.nodes import Node
@@ -127,6 +127,11 @@ class BatchCluster(ABC):
     def site(self, sweep: Path | None = None) -> Site:
         """What is true of the cluster that we are on."""
         return find_site(sweep, self.name)
+
+    def queues_of(self, classes: Iterable[ResourceClass], site: Site) -> frozenset[str | None]:
+        """The queues to which the jobs of these classes go; None is the default one."""
+        places = (site.place(kind.name, gpus=kind.resources.gpus) for kind in classes)
+        return frozenset(self.queue_name or place.queue for place in places)
 
     def start(self, work: Work, resources: Mapping[str, Resources], setting: Setting) -> JobWorkers:
         """Start a scheduler; workers come with jobs."""

@@ -16,6 +16,7 @@ from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.engine.outlook import outlook
 from sciflow.engine.progress import in_notebook
+from sciflow.engine.queue import others_waiting
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
@@ -209,6 +210,7 @@ class Engine:
         if plan.n_todo or sweep.is_new:
             self._judge_requirements(definition)
             gate = Gate(self.policy_for(definition)) if charge is None else charge.gate
+            gate.n_pending = others_waiting(gate.policy, self.cluster, definition, directory.path)
             # the driver looks once more when the sweep is its own and nobody else can change it
             driver = Driver(
                 self.cluster,
@@ -283,6 +285,8 @@ class Engine:
         if host.is_here or self.cluster.has_jobs:
             self._judge_requirements(definition)
         engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
+        # what nobody can tell is said here, not in a log
+        others_waiting(engine.policy, self.cluster, definition, directory.path)()
         directory.add_definition(sweep.description)  # its status says what is to come
         host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
         return SweepHandle(directory.path)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+MAX_LOAD = 0.7
+"""Of a machine, where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadAware(Policy):
     """Start work only while others leave room, on this machine or in the queue; what runs is left to finish.
@@ -21,17 +25,18 @@ class LoadAware(Policy):
     Parameters
     ----------
     max_load : float, optional
-        Start while others keep at most this part of the machine's cores busy; None is no bound. What the sweep's own
-        processes use does not count.
+        Start while others keep at most this part of the cores of the driver's machine busy; by default 0.7, and no
+        bound where there is *max_pending*. What the sweep's own processes use does not count.
     max_pending : int, optional
-        Start jobs while at most so many jobs of other users wait in the queue; None is no bound.
+        Start jobs while at most so many jobs of other users wait in the queue that the sweep's jobs go to; None is no
+        bound. Only for clusters with a queue (``"slurm"``, ``"pbs"``), which is asked once a minute.
     hysteresis : float, default 0.15
         Work that goes on pauses only above the bounds by this part, so that it does not stutter.
 
     Raises
     ------
     PolicyError
-        For a bound that is none, or when there is no bound at all.
+        For a bound that is none.
 
     Examples
     --------
@@ -42,7 +47,7 @@ class LoadAware(Policy):
     [True, False]
     """
 
-    max_load: float | None = 0.7
+    max_load: float | None = None
     max_pending: int | None = None
     hysteresis: float = 0.15
 
@@ -54,7 +59,7 @@ class LoadAware(Policy):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
                 raise PolicyError(f"{name} must be a number of at least 0, not {value!r}")
         if self.max_load is None and self.max_pending is None:
-            raise PolicyError("a load-aware policy needs max_load or max_pending; without either use 'immediate'")
+            object.__setattr__(self, "max_load", MAX_LOAD)
 
     def opening(self, conditions: Conditions) -> Opening:
         """Open while no bound is exceeded, with no end that could be known before."""
@@ -69,7 +74,7 @@ class LoadAware(Policy):
         return " and ".join(
             f"others use more than {self.max_load:.0%} of this machine"
             if name == "load"
-            else f"others have more than {self.max_pending:,} jobs waiting in the queue"
+            else f"others have more than {_jobs(self.max_pending or 0)} waiting in the queue"
             for name in names
         )
 
@@ -77,11 +82,7 @@ class LoadAware(Policy):
         """One sentence, such as ``others use more than 70% of this machine (92%)``."""
         facts = [
             *([f"{conditions.load:.0%}"] if "load" in self.senses and conditions.load is not None else []),
-            *(
-                [f"{conditions.n_pending:,} jobs"]
-                if "n_pending" in self.senses and conditions.n_pending is not None
-                else []
-            ),
+            *([_jobs(conditions.n_pending)] if "n_pending" in self.senses and conditions.n_pending is not None else []),
         ]
         return self.reason(conditions) + (f" ({', '.join(facts)})" if facts else "")
 
@@ -108,3 +109,7 @@ class LoadAware(Policy):
             value: float | None = getattr(conditions, name)
             if bound is not None and value is not None and value > bound * allowed:
                 yield name
+
+
+def _jobs(n: int) -> str:
+    return "1 job" if n == 1 else f"{n:,} jobs"

@@ -217,8 +217,14 @@ def test_work_starts_while_others_leave_room_and_pauses_only_when_they_clearly_n
     assert policy.explain(Conditions(WEDNESDAY_14, load=0.25)) == "others leave room for work (25%)"
 
 
+def test_without_a_bound_on_the_queue_there_is_one_on_the_load_of_this_machine():
+    assert LoadAware() == LoadAware(0.7)
+    assert LoadAware(max_pending=3).senses == {"n_pending"}
+    assert LoadAware(0.7, max_pending=3).senses == {"load", "n_pending"}
+
+
 def test_others_that_wait_in_the_queue_go_first():
-    policy = LoadAware(max_load=None, max_pending=100)
+    policy = LoadAware(max_pending=100)
     crowded = Conditions(WEDNESDAY_14, load=1.0, n_pending=1200)
 
     assert policy.senses == {"n_pending"}
@@ -339,7 +345,6 @@ def test_a_policy_shows_itself_as_it_is_written(policy):
         ("priority", {"level": "urgent"}, "one of 'low', 'normal', 'high', not 'urgent'"),
         ("priority", {"qos": "low; rm -rf"}, "qos must be the name"),
         ("load_aware", {"max_load": "70%"}, "max_load must be a number of at least 0, not '70%'"),
-        ("load_aware", {"max_load": None}, "needs max_load or max_pending"),
         ("all", {"policies": "off_peak"}, "must be a list of mappings"),
         ("all", {"policies": ["off_peak"]}, "no mapping with a 'name'"),
         ("all", {"policies": [{"name": "offpeak"}]}, "no scheduling policy named 'offpeak'"),
