@@ -55,6 +55,8 @@ class RecordSource:
             chosen = winners[pending] if cells is None else winners[cells[pending]]
             there = np.flatnonzero(chosen >= 0)
             there = there[np.argsort(chosen[there], kind="stable")]
+            if not len(there):
+                return
             numbers = chosen[there]
             frames, starts = np.unique(records.frame_of(numbers), return_index=True)
             parts = dict(zip(frames.tolist(), np.split(np.arange(len(numbers)), starts[1:]), strict=True))
