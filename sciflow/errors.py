@@ -64,6 +64,10 @@ class UnmetRequirementError(SciflowError, RuntimeError):
     """A task asks for what this machine lacks, and ``on_unmet="error"`` was chosen."""
 
 
+class MetadataError(SciflowError, RuntimeError):
+    """What the workflow requires to be known of a sweep is not known, and nothing was run."""
+
+
 class StoreError(SciflowError):
     """The sweep directory cannot be used; what was committed stays."""
 

@@ -24,15 +24,16 @@ from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, end_line, open_display
 from sciflow.engine.refresher import Refresher
 from sciflow.engine.worker import BatchRunner
-from sciflow.errors import SweepError
+from sciflow.errors import MetadataError, SweepError
 from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import capture_environment
+from sciflow.provenance.requirements import unmet_metadata
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from sciflow.clusters.protocol import Cluster, Work, Workers
     from sciflow.engine.charge import Charge
@@ -102,6 +103,7 @@ class Driver:
         ):
             self._session = session
             sweep, plan = look()
+            _check_metadata(definition, code, sweep, environment)
             self._compactor = Compactor(self._directory, session.number, sweep.snapshot)
             facts: dict[str, Any] = {
                 "revision": self._directory.add_definition(sweep.description),
@@ -288,3 +290,17 @@ def folder_of(definition: Definition) -> Path:
         if path.is_file():
             return path.parent
     return Path.cwd()
+
+
+def _check_metadata(
+    definition: Definition, code: Mapping[str, Any], sweep: Sweep, environment: Mapping[str, Any]
+) -> None:
+    """Refuse to run what would not be as well documented as the workflow requires."""
+    inputs = sweep.description.get("inputs", [])
+    unmet = unmet_metadata(definition.metadata_requirements, code, inputs, environment)
+    if unmet:
+        raise MetadataError(
+            f"nothing was run: workflow {definition.name!r} requires metadata that is missing:\n"
+            + "\n".join(f"  {sentence}" for sentence in unmet)
+            + "\nMend these, or change workflow.set_metadata_requirements(...)"
+        )

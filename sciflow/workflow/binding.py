@@ -248,6 +248,8 @@ class Definition:
         Task name to what one run of it needs; a task that asked for nothing is absent.
     inputs
         Files whose content the results depend on.
+    metadata_requirements
+        Names of what must be known before the sweep may start.
     """
 
     name: str
@@ -260,6 +262,7 @@ class Definition:
     criteria: tuple[Criterion, ...] = ()
     stop_after: StopAfter | None = None
     inputs: tuple[Input, ...] = ()
+    metadata_requirements: tuple[str, ...] = ()
 
     def without_reductions(self) -> Definition:
         """What runs for each variant: the definition itself when it has no reductions."""
@@ -290,4 +293,5 @@ class Definition:
             "resources": {task: self.resources[task].to_dict() for task in sorted(self.resources)},
             "criteria": [criterion.to_dict() for criterion in self.criteria],
             **({} if self.stop_after is None else {"stop_after": self.stop_after.to_dict()}),
+            **({"metadata_requirements": list(self.metadata_requirements)} if self.metadata_requirements else {}),
         }

@@ -14,6 +14,7 @@ from sciflow.workflow.criteria import Criterion, parse_criteria
 from sciflow.workflow.frozen import FrozenMapping
 from sciflow.workflow.graph import order_tasks
 from sciflow.workflow.inputs import Input
+from sciflow.workflow.metadata import parse_metadata_requirements
 from sciflow.workflow.reduction import check_reduction
 from sciflow.workflow.resolve import Scope
 from sciflow.workflow.resources import Resources, parse_resources
@@ -67,6 +68,7 @@ class ExperimentalWorkflow:
         self._figures: dict[str, Figure] = {}
         self._resources: dict[str, Resources] = {}
         self._criteria: tuple[Criterion, ...] = ()
+        self._metadata_requirements: tuple[str, ...] = ()
         self._inputs: dict[str, Input] = {}
 
     @property
@@ -325,6 +327,25 @@ class ExperimentalWorkflow:
         """
         self._criteria = parse_criteria(criteria)
 
+    def set_metadata_requirements(self, requirements: Mapping[str, object]) -> None:
+        """Say what must be known before the sweep may start; replaces what was said before.
+
+        A run that lacks something is refused before anything runs, with the list of what is missing.
+
+        Parameters
+        ----------
+        requirements : mapping
+            Name to True or False: ``git`` (the code has been committed), ``git_clean`` (and nothing has changed since),
+            ``inputs_declared``, ``inputs_hashed``, ``lock_file`` (one is there, and agrees with what is installed),
+            ``packages_released`` (no package is from a folder or a repository).
+
+        Raises
+        ------
+        WorkflowError
+            For an unknown name, or a value that is not True or False.
+        """
+        self._metadata_requirements = parse_metadata_requirements(requirements)
+
     def add_input(self, path: str | os.PathLike[str]) -> None:
         """Declare a file that tasks read: when its content changes, earlier results are stale.
 
@@ -377,6 +398,7 @@ class ExperimentalWorkflow:
             figures=self.figures,
             resources=FrozenMapping(self._resources),
             criteria=self._criteria,
+            metadata_requirements=self._metadata_requirements,
             stop_after=self._stop_after,
             inputs=tuple(self._inputs.values()),
         )
