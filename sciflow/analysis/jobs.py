@@ -96,9 +96,9 @@ class JobBook:
             case "job.submitted":
                 self._refused = ""
                 kind = str(facts.get("resource_class", ""))
-                self._jobs[job_id] = JobStatus(
-                    job_id, "waiting", kind, since=event.time, log=str(facts.get("log", "")).replace("%j", job_id)
-                )
+                folder, slash, name = str(facts.get("log", "")).rpartition("/")
+                log = f"{folder}{slash}{name.replace('%j', job_id)}"
+                self._jobs[job_id] = JobStatus(job_id, "waiting", kind, since=event.time, log=log)
             case "job.started" if job_id in self._jobs:
                 self._jobs[job_id] = replace(
                     self._jobs[job_id], state="running", node=str(facts.get("node", "")), since=event.time

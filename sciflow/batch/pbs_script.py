@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import shlex
 from typing import TYPE_CHECKING
 
 from sciflow.batch.script import (
     checked,
     checked_id,
-    checked_line,
     checked_options,
     checked_word,
     job_name,
     local_time,
     mebibytes,
+    path_with_id,
 )
 from sciflow.errors import BatchError
 
@@ -72,8 +71,8 @@ def _options(job: Job, walltime_s: int | None) -> Iterator[str]:
     if job.begin is not None:
         # in full: a time of day that is over means tomorrow, a date that is over means now
         yield f"-a {local_time(job.begin, later=True):%Y%m%d%H%M.%S}"
-    if job.after is not None:
-        yield f"-W depend=afterany:{checked_id(job.after)}"
+    if before := (*(() if job.after is None else (job.after,)), *job.turn_after):
+        yield f"-W depend=afterany:{':'.join(map(checked_id, before))}"
     if job.queue is not None:
         yield f"-q {checked_word('queue', job.queue)}"
     if job.account is not None:
@@ -86,9 +85,12 @@ def _prologue(job: Job, walltime_s: int | None, exits: Path | None) -> str:
     if job.end_by is not None and walltime_s is not None:
         end_by = math.floor(job.end_by.timestamp())
         lines.append(f'[ "$SCIFLOW_JOB_END" -le {end_by} ] || SCIFLOW_JOB_END={end_by}')
-    lines += ["export SCIFLOW_JOB_ID SCIFLOW_JOB_END", f"exec >>{_with_id(job.log)} 2>&1"]
+    lines += ["export SCIFLOW_JOB_ID SCIFLOW_JOB_END", f"exec >>{path_with_id(job.log, 'PBS_JOBID')} 2>&1"]
     if exits is not None:
-        lines += [f"sciflow_exit={_with_id(exits / '%j')}", """trap 'echo "$?" >"$sciflow_exit"' EXIT"""]
+        lines += [
+            f"sciflow_exit={path_with_id(exits / '%j', 'PBS_JOBID')}",
+            """trap 'echo "$?" >"$sciflow_exit"' EXIT""",
+        ]
     # a job of PBS starts at home
     lines.append('cd "$PBS_O_WORKDIR" || exit')
     if job.warn_s is not None and walltime_s is not None:
@@ -99,10 +101,3 @@ def _prologue(job: Job, walltime_s: int | None, exits: Path | None) -> str:
 
 def _end(walltime_s: int | None) -> str:
     return "" if walltime_s is None else f"$(($(date +%s) + {walltime_s}))"
-
-
-def _with_id(path: Path) -> str:
-    """A path as a word of the shell in which ``%j`` is the id of the job that runs."""
-    return '"$PBS_JOBID"'.join(
-        shlex.quote(part) if part else "" for part in checked_line("path", str(path)).split("%j")
-    )

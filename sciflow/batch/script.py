@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from sciflow.errors import BatchError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sciflow.batch.system import Job
 
 LONGEST_NAME: Final = 200
@@ -65,6 +68,13 @@ def checked_line(what: str, value: str) -> str:
     if _CONTROL.search(value) is not None:
         raise BatchError(f"{what} {value!r} holds a line break or another control character; write it without")
     return value
+
+
+def path_with_id(path: Path, variable: str) -> str:
+    """A path as a word of a shell in which ``%j`` in the name of the file is the value of *variable*."""
+    checked_line("path", str(path))
+    parts = path.name.split("%j")
+    return shlex.quote(f"{path.parent}/") + f'"${variable}"'.join(shlex.quote(part) if part else "" for part in parts)
 
 
 def checked_options(options: tuple[str, ...]) -> tuple[str, ...]:

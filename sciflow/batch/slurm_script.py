@@ -13,12 +13,13 @@ from sciflow.batch.script import (
     job_name,
     local_time,
     mebibytes,
+    path_with_id,
 )
-from sciflow.errors import BatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from sciflow.batch.system import Job
 
@@ -33,7 +34,7 @@ def slurm_script(job: Job) -> str:
 
 def _options(job: Job) -> Iterator[str]:
     yield f"--job-name={job_name(job.name)}"
-    yield f"--output={_quoted_pattern(str(job.log))}"
+    yield f"--output={'/dev/null' if _is_odd(job.log) else _quoted_pattern(job.log)}"
     yield "--open-mode=append"
     yield "--nodes=1"
     yield "--ntasks=1"
@@ -47,14 +48,20 @@ def _options(job: Job) -> Iterator[str]:
     if job.gpus:
         yield f"--gres=gpu:{job.gpus}"
     yield from _times(job)
-    if job.after is not None:
-        yield f"--dependency=afterany:{checked_id(job.after)}"
+    if before := _before(job):
+        yield f"--dependency={before}"
     if job.warn_s is not None:
         yield f"--signal=B:USR1@{min(job.warn_s, LONGEST_WARNING_S)}"
     if job.queue is not None:
         yield f"--partition={checked_word('partition', job.queue)}"
     if job.account is not None:
         yield f"--account={checked_word('account', job.account)}"
+
+
+def _before(job: Job) -> str:
+    after = () if job.after is None else (f"afterany:{checked_id(job.after)}",)
+    # it goes by the name of the job; the ids are those that PBS needs
+    return ",".join((*after, *(["singleton"] if [checked_id(one) for one in job.turn_after] else [])))
 
 
 def _times(job: Job) -> Iterator[str]:
@@ -81,12 +88,16 @@ def _duration(seconds: int) -> str:
     return f"{minutes}:{seconds:02}"
 
 
-def _quoted_pattern(path: str) -> str:
-    """A path for ``--output``: nothing in it has a meaning but ``%j``."""
-    checked_line("log", path)
-    if '"' in path or "\\" in path:
-        raise BatchError(f"log {path!r} holds a quote or a backslash, which SLURM does not take in the name of a log")
-    return '"' + "%j".join(part.replace("%", "%%") for part in path.split("%j")) + '"'
+def _is_odd(log: Path) -> bool:
+    """Whether SLURM takes no such name for a log, so that the script opens it itself."""
+    return '"' in str(log) or "\\" in str(log)
+
+
+def _quoted_pattern(log: Path) -> str:
+    """A path for ``--output``: nothing in it has a meaning but ``%j`` in the name of the file."""
+    checked_line("path", str(log))
+    name = "%j".join(part.replace("%", "%%") for part in log.name.split("%j"))
+    return f'"{str(log.parent).replace("%", "%%")}/{name}"'
 
 
 def _prologue(job: Job) -> str:
@@ -97,4 +108,5 @@ def _prologue(job: Job) -> str:
         # seconds since 1970, or the controller did not answer
         ends += 'case $SCIFLOW_JOB_END in "" | *[!0-9]*) '
         ends += f"SCIFLOW_JOB_END=$(($(date +%s) + {job.walltime_s})) ;; esac\n"
-    return f"SCIFLOW_JOB_ID=$SLURM_JOB_ID\n{ends}export SCIFLOW_JOB_ID SCIFLOW_JOB_END\n"
+    to_log = f"exec >>{path_with_id(job.log, 'SLURM_JOB_ID')} 2>&1\n" if _is_odd(job.log) else ""
+    return f"{to_log}SCIFLOW_JOB_ID=$SLURM_JOB_ID\n{ends}export SCIFLOW_JOB_ID SCIFLOW_JOB_END\n"

@@ -31,7 +31,7 @@ class Job:
         What it runs: lines of a POSIX shell, every value in them quoted already. ``SCIFLOW_JOB_ID`` and
         ``SCIFLOW_JOB_END`` (Unix seconds; empty when not known) are in its environment.
     log
-        Where its output and errors go; ``%j`` stands for the job's id. The folder must exist.
+        Where its output and errors go; in the name of the file ``%j`` stands for the job's id. The folder must exist.
     cores, memory_bytes, gpus
         What it needs on its one node; no memory is the site's default.
     walltime_s
@@ -45,6 +45,8 @@ class Job:
         walltime alone keeps it, as of the moment of submission.
     after
         The id of a job that must have ended first, however it ended.
+    turn_after
+        The ids of all earlier jobs of the same name; they take turns, and no two of them run at the same time.
     warn_s
         So many seconds before its walltime the job's shell gets SIGUSR1; None for no warning.
     queue, account
@@ -64,10 +66,20 @@ class Job:
     begin: datetime | None = None
     end_by: datetime | None = None
     after: str | None = None
+    turn_after: tuple[str, ...] = ()
     warn_s: int | None = None
     queue: str | None = None
     account: str | None = None
     options: tuple[str, ...] = ()
+
+    def log_of(self, job_id: str) -> Path:
+        """Its log, once its id is known."""
+        return log_of(self.log, job_id)
+
+
+def log_of(log: Path, job_id: str) -> Path:
+    """The log of a job whose path was given with ``%j``."""
+    return log.with_name(log.name.replace("%j", job_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sciflow.batch.system import Limits
+from sciflow.batch.system import Limits, log_of
 from sciflow.clusters.pool import Pool, PoolJob
 from sciflow.errors import BatchError, BatchLimitError, BatchUnreachableError, SweepError
 
@@ -298,7 +298,7 @@ class Supervisor:
             how="finished" if job.cancelled else end.how,
             words=end.words,
             node=end.node,
-            log=str(job.log).replace("%j", job.job_id),
+            log=str(log_of(job.log, job.job_id)),
             resource_class=pool.kind.name,
         )
         if not job.cancelled:
@@ -391,6 +391,7 @@ class Supervisor:
             return False
         submitted.job_id = job_id
         pool.n_refused, pool.was_taken = 0, True
+        log = log_of(log, job_id)
         self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name, log=str(log))
         self._look_soon()
         return True
@@ -439,7 +440,7 @@ def _asked(pool: Pool) -> str:
 
 def _tail(job: PoolJob) -> str:
     """The last lines of a job's log, which may tell why."""
-    path = job.log.with_name(job.log.name.replace("%j", job.job_id))
+    path = log_of(job.log, job.job_id)
     try:
         text = path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
     except OSError:

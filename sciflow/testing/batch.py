@@ -92,7 +92,7 @@ class BatchSystemContract(ABC):
         assert before + 299 <= float(end) <= time.time() + 301
 
     def test_shell_code_in_names_and_paths_does_nothing(self, system: BatchSystem, prefix: str, tmp_path: Path) -> None:
-        folder = tmp_path / "it's a $(touch hacked) `touch hacked`;touch hacked & %x %%"
+        folder = tmp_path / "a b'c\"d%j;$(touch hacked) `touch hacked` & %x %% \\x"
         folder.mkdir()
         name = f"{prefix} $(touch hacked);touch hacked 'x'"
 

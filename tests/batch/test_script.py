@@ -68,6 +68,7 @@ def test_whatever_the_values_nothing_but_asked_for_lines_stands_above_the_body(s
         {"begin": datetime(2026, 1, 1)},  # noqa: DTZ001  what is refused
         {"log": Path("relative")},
         {"after": "1;touch x"},
+        {"turn_after": ("1", "2;touch x")},
         {"account": "$(touch x)"},
     ],
 )
@@ -97,6 +98,23 @@ def test_slurm_is_asked_for_everything_that_a_job_asks_for(zone):
         "#SBATCH --account=abc\n#SBATCH --qos=low\n"
     )
     assert script.endswith("\npython x\n")
+
+
+def test_jobs_that_take_turns_wait_for_all_before_them():
+    job = Job("turns", "true", Path("/l/%j.log"), turn_after=("3.vm", "5.vm"))
+
+    assert "#SBATCH --dependency=singleton\n" in slurm_script(job)
+    assert "#PBS -W depend=afterany:3.vm:5.vm\n" in pbs_script(job, NOW)
+
+
+@pytest.mark.parametrize("system", SCRIPTS)
+def test_the_id_of_a_job_stands_in_the_name_of_its_log_and_not_in_that_of_the_folder(system):
+    job = Job("logged", "true", Path('/l/a%j"b/%j.log'))
+
+    (line,) = (line for line in SCRIPTS[system](job).splitlines() if line.startswith("exec >>"))
+
+    assert line == f"""exec >>'/l/a%j"b/'"${"SLURM_JOB_ID" if system == "slurm" else "PBS_JOBID"}".log 2>&1"""
+    assert job.log_of("7") == Path('/l/a%j"b/7.log')
 
 
 def test_pbs_is_asked_for_everything_that_a_job_asks_for(zone):
