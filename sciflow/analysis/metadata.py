@@ -1,4 +1,4 @@
-"""Metadata: everything about a sweep besides its numbers, as nested plain data."""
+"""Metadata of a sweep in words, and in what its environments differ."""
 
 from __future__ import annotations
 
@@ -7,60 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
-    from sciflow.store.directory import SweepDirectory
-
-SCHEMA: Final = 1
-"""Version of what `describe_sweep` gives; it rises when a key changes its meaning or goes away."""
 
 _MOST: Final = 20  # input files, jobs and sessions that are listed
 _LONGEST: Final = 60  # characters of a value in a line
-
-
-def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
-    """All that is kept of a sweep besides its records.
-
-    Returns
-    -------
-    dict
-        JSON data of schema 1:
-
-        ``schema``
-            The version of this description.
-        ``sweep``
-            ``workflow``, ``seed``, ``created``, ``sweep`` (a UUID), ``format`` of the directory.
-        ``definition``, ``n_revisions``
-            The newest definition: space, tasks with their arguments and footprints, ``fingerprints`` of their
-            sources, policy, resources, criteria, declared ``inputs``; and how many there have been.
-        ``code``
-            The state of the code when the sweep was last driven; see `sciflow.provenance.code.capture_code`.
-        ``inputs``
-            Declared input files: ``name``, ``sha256``, ``size_bytes``.
-        ``seeds``
-            ``sweep``, and the bit ``generator`` of the random numbers that tasks get.
-        ``sessions``
-            Who drove it, oldest first: host, process, times, the code then, what was done.
-        ``jobs``
-            Jobs of a batch system in which its workers ran: session, id, node, how it ended, log.
-        ``environments``
-            What results were computed in, by digest; see `sciflow.provenance.environment.capture_environment`.
-    """
-    definitions = directory.definitions()
-    definition = definitions[-1] if definitions else {}
-    sessions = directory.sessions()
-    return {
-        "schema": SCHEMA,
-        "sweep": dict(directory.identity),
-        "definition": definition,
-        "n_revisions": len(definitions),
-        "code": next((one["code"] for one in reversed(sessions) if "code" in one), {"repository": None}),
-        "inputs": [{key: value for key, value in one.items() if key != "seen"} for one in definition.get("inputs", [])],
-        "seeds": {"sweep": directory.seed, "generator": "numpy.random.Philox"},
-        "sessions": sessions,
-        "jobs": list(_jobs(directory.path / "events")),
-        "environments": directory.environments(),
-    }
 
 
 def differences(environments: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -102,7 +52,7 @@ def provenance_text(
 
     Parameters
     ----------
-    metadata : as `describe_sweep` gives it
+    metadata : as `sciflow.store.description.describe_sweep` gives it
     n_variants : variants whose results were computed in each environment, by digest
     differing : as `differences` gives it
     """
@@ -152,22 +102,3 @@ def environment_words(environment: Mapping[str, Any]) -> str:
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return "absent" if value is None else text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-def _jobs(events: Path) -> Iterator[dict[str, Any]]:
-    """The jobs that the event logs tell of."""
-    for path in sorted(events.glob("*.jsonl")):
-        jobs: dict[str, dict[str, Any]] = {}
-        for event in _events(path):
-            job = event.get("job")
-            if isinstance(job, str) and str(event["name"]).startswith("job."):
-                one = jobs.setdefault(job, {"session": int(path.stem), "job": job})
-                one |= {key: event[key] for key in ("resource_class", "node", "how", "words", "log") if event.get(key)}
-        yield from jobs.values()
-
-
-def _events(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as lines:
-        for line in lines:
-            if b'"job.' in line and line.endswith(b"\n"):
-                yield json.loads(line)

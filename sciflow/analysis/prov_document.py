@@ -34,7 +34,7 @@ def prov_document(metadata: Mapping[str, Any], variants: Variants, sessions: np.
 
     Parameters
     ----------
-    metadata : of the sweep, as `describe_sweep` gives it
+    metadata : of the sweep, as `sciflow.store.description.describe_sweep` gives it
     variants : and what became of them
     sessions : the session that each variant's result is from, (n,); below 0 where it has none
 

@@ -15,7 +15,7 @@ from sciflow.analysis.dataset import to_dataset
 from sciflow.analysis.export import export_results
 from sciflow.analysis.failures import group_failures
 from sciflow.analysis.lookup import metric_of
-from sciflow.analysis.metadata import describe_sweep, differences
+from sciflow.analysis.metadata import differences
 from sciflow.analysis.optimum import REPLICATE, find_best
 from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
@@ -25,6 +25,7 @@ from sciflow.errors import ResultsError, WorkflowError
 from sciflow.figures.spec import Figure as FigureSpec
 from sciflow.figures.spec import parse_figure
 from sciflow.store.assemble import assemble
+from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class Results:
     def metadata(self) -> dict[str, Any]:
         """What is stored about the sweep besides results, as nested plain data: code, inputs, environments, jobs.
 
-        `sciflow.analysis.metadata.describe_sweep` says what each key holds.
+        `sciflow.store.description.describe_sweep` says what each key holds.
         """
         return describe_sweep(self._directory)
 

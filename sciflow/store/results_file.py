@@ -15,6 +15,7 @@ from sciflow.store.assemble import assemble
 from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.atomic import sync_directory, write_error
 from sciflow.store.commits import RESULTS_NAME, Commits, write_state
+from sciflow.store.description import describe_sweep
 from sciflow.store.netcdf import Blocks, NetcdfFile
 from sciflow.store.process import ProcessName, is_tag_of_the_dead
 
@@ -101,12 +102,7 @@ def _describe(
     file.attribute("sciflow_commits", commits.to_dict())
     if left_out:
         file.attribute("sciflow_left_out", left_out)
-    metadata: dict[str, Any] = {
-        "sweep": dict(directory.identity),
-        "definition": dict(assembled.definition),
-        "environments": directory.environments(),
-        "sessions": directory.sessions(),
-    }
+    metadata = describe_sweep(directory)
     text = json.dumps(metadata)
     if len(text) > _MOST_METADATA_CHARACTERS and "space" in assembled.definition:
         # a space of millions of listed points is in the coordinates anyway
