@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from sciflow.workflow.resources import Resources
 
 _BLOATED = 0.5  # of the memory that a task may use, held while nothing runs
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class WorkerProcess:
@@ -37,7 +34,6 @@ class WorkerProcess:
         self._most_bytes = min(limits, default=None)
         self._own, self._pid = own, os.getpid()
         self._home = Path.cwd()
-        self._cpu_s = _cpu_s()
         self._process = psutil.Process()
         self.is_bloated = False
         """Whether the process holds so much memory at rest that it had better be replaced."""
@@ -64,28 +60,7 @@ class WorkerProcess:
         if self._own and os.getpid() != self._pid:
             os._exit(0)
 
-    def used(self) -> tuple[float, int]:
-        """CPU seconds since the last call, and the most memory that the process had meanwhile."""
-        before, self._cpu_s = self._cpu_s, _cpu_s()
-        return self._cpu_s - before, self._peak_bytes()
-
-    def _peak_bytes(self) -> int:
-        if self._own and sys.platform == "linux":
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                text = _STATUS.read_text()
-                peak = int(text.partition("VmHWM:")[2].split(None, 1)[0]) << 10
-                _CLEAR.write_text("5")  # forget the peak, so that the next one is the next variants'
-                return peak
-        scale = 1 if sys.platform == "darwin" else 1 << 10
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-
     def rest(self) -> None:
         """Look at the memory that is held between two batches: a task that leaks must not cost later variants."""
         if self._own and self._most_bytes is not None:
             self.is_bloated = self._process.memory_info().rss > _BLOATED * self._most_bytes
-
-
-def _cpu_s() -> float:
-    """CPU seconds of this process and of the programs that it ran."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from sciflow.engine.meter import TIMES, Usage
 from sciflow.errors import OutputError
 from sciflow.running.failure import Failure
 from sciflow.running.run import Outcome, Ran
@@ -40,8 +41,7 @@ class Runs:
     ends : when each ended, (n,)
     attempt : which try this was
     seconds : task → how long its run took, (n,); empty for a workflow of one task
-    cpu_s : CPU seconds of all of them
-    peak_bytes : most memory that the process had meanwhile
+    usage : what they took of the machine
     """
 
     table: Table
@@ -51,8 +51,7 @@ class Runs:
     ends: list[float]
     attempt: int
     seconds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, "NDArray[np.float32]"])
-    cpu_s: float = 0.0
-    peak_bytes: int = 0
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Recorder:
         starts = np.empty(len(ends))
         starts[0], starts[1:] = runs.start, ends[:-1]
         took = ends - starts
-        facts = {**self._facts, "t0": time.time() - (time.perf_counter() - runs.start), "peak_bytes": runs.peak_bytes}
+        facts = {**self._facts, "t0": time.time() - (time.perf_counter() - runs.start)}
         frames: list[Frame] = []
         failed: list[Failure] = []
         for group in self._group(runs.outcomes):
@@ -127,7 +126,13 @@ class Recorder:
             }
             cells |= group.columns
             header = {**facts, "attempt": runs.attempt + group.n_retries}
-            header["cpu_s"] = round(runs.cpu_s * float(took[at].sum()) / max(float(took.sum()), 1e-12), 6)
+            members = np.arange(len(took)) if group.members is None else group.members
+            usage = runs.usage.take(members, float(took[at].sum()) / max(float(took.sum()), 1e-12))
+            header |= {name: round(value, 6) if name in TIMES else round(value) for name, value in usage.total.items()}
+            cells |= {
+                f"@{name}": column.fixed(values, kind="fact", units="s" if name in TIMES else "bytes")
+                for name, values in usage.each.items()
+            }
             if contiguous:
                 header["rows"] = [int(mine[0]), int(mine[-1]) + 1]
             if group.failures:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciflow.engine.detach import detached, is_held_elsewhere
+from sciflow.engine.meter import Meter, Usage
 from sciflow.engine.output import capture_output, cut_output
 from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
@@ -87,6 +88,7 @@ class BatchRunner:
         if self._tools is not None:
             self._tools.writer.close()
             self._tools.live.close()
+            self._tools.meter.close()
             self._tools = None
 
     @property
@@ -131,6 +133,7 @@ class _Tools:
         worker = f"{socket.gethostname()}:{os.getpid()}"
         said = {"log": capture_output(root / "logs", worker)} if work.in_worker else {}
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
+        self.meter = Meter(own=work.in_worker)
         self.checkpoints = root / "checkpoints"
         site = RunSite(
             artifacts=root / "artifacts",
@@ -146,7 +149,10 @@ class _Tools:
             definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
         )
         self.recorder = Recorder(
-            {**work.facts, "worker": worker, **said}, definition.units, self.runner.task_of, definition.space.names
+            {**work.facts, "worker": worker, **said, **job_of(os.environ)},
+            definition.units,
+            self.runner.task_of,
+            definition.space.names,
         )
         self.worker = worker
         self.writer = SegmentWriter(root / "segments", session)
@@ -269,6 +275,7 @@ class _Run:
         self._table, self._rows = self._tools.space.take(rows), rows
         batch = self._batch
         iterator = self._runner.outcomes(self._table, rows, batch.attempt, careful=batch.careful)
+        iterator = self._tools.meter.metered(iterator, batch.variant_s)
         n = 0
         while n < len(rows):
             late = time.perf_counter() >= deadline
@@ -286,6 +293,7 @@ class _Run:
         """Run variants until it is time to look up, or none is left."""
         clock, odd = time.perf_counter, self._tools.process.odd
         outcomes, ends = self._outcomes, self._ends = [], []
+        self._tools.meter.begin()
         self._begun = clock()
         while len(outcomes) < n_left:
             try:
@@ -346,10 +354,8 @@ class _Run:
         if n < table.n_rows:
             rest = np.arange(n, table.n_rows)
             self._table, self._rows = table.take(rest), self._rows[n:]
-        cpu_s, peak_bytes = self._tools.process.used()
-        runs = Runs(
-            mine, rows, self._named(outcomes), self._begun, ends, self._batch.attempt, seconds, cpu_s, peak_bytes
-        )
+        usage = self._tools.meter.take(n)
+        runs = Runs(mine, rows, self._named(outcomes), self._begun, ends, self._batch.attempt, seconds, usage)
         if self._any_handed_back:
             runs = self._without_deferred(runs)
         if len(runs.outcomes):
@@ -374,8 +380,7 @@ class _Run:
             [runs.ends[k] for k in at.tolist()],
             runs.attempt,
             {task: seconds[at] for task, seconds in runs.seconds.items()},
-            runs.cpu_s,
-            runs.peak_bytes,
+            Usage(runs.usage.total, {name: values[at] for name, values in runs.usage.each.items()}),
         )
 
     def _count(self, runs: Runs) -> None:
@@ -451,6 +456,13 @@ class _Run:
         if reason == "timeout":
             return render_seconds(step.timeout_s)
         return render_bytes(self._tools.work.definition.resources[step.task.name].memory_bytes or 0)
+
+
+def job_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """The job of a batch system in which a process runs, and the node's name there: ``job`` and ``node``, if any."""
+    job = next((environ[name] for name in ("SCIFLOW_JOB_ID", "SLURM_JOB_ID", "PBS_JOBID") if environ.get(name)), "")
+    node = environ.get("SLURMD_NODENAME", "")
+    return ({"job": job} if job else {}) | ({"node": node} if job and node else {})
 
 
 def _failure_in(outcome: Outcome) -> Failure | None:

@@ -31,8 +31,13 @@ _KEYS: Final = ("status", "generation", "attempt", "revision", "environment", "c
 
 _OF_THE_FRAME: Final = frozenset({"n", "sizes", "long", "rows", "columns", "session", MERGED})
 _CONTAINERS: Final = frozenset({list, dict})
-_SUMS: Final = frozenset({"cpu_s"})  # facts of all variants of a frame together
-_IN_THE_HEADER: Final[Mapping[str, Callable[..., Any]]] = {"t0": min, "cpu_s": sum, "peak_bytes": max}
+# facts of all variants of a frame together
+_SUMS: Final = frozenset({"cpu_s", "system_s", "children_s", "read_bytes", "written_bytes"})
+_IN_THE_HEADER: Final[Mapping[str, Callable[..., Any]]] = {
+    "t0": min,
+    "peak_bytes": max,
+    **dict.fromkeys(sorted(_SUMS), sum),
+}
 """Facts that a merged frame's header still says when they differ, and what it makes of them."""
 
 
@@ -186,7 +191,8 @@ def _facts(members: Sequence[Loaded]) -> tuple[dict[str, Any], dict[str, ColumnD
         if FACT + key not in spread and not differ:
             header[key] = said[0]
             continue
-        columns[FACT + key] = _fact_column(key, members)
+        if f"@{key}" not in members[0].columns:  # else each variant's own is there, and frames have only totals
+            columns[FACT + key] = _fact_column(key, members)
         known = [one for one in said if one is not None]
         if key in _IN_THE_HEADER and known:
             header[key] = _IN_THE_HEADER[key](known)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TASK_S: Final = "@s."
 """Begins the name of a column with the seconds of a task's own run; NaN where the run was another variant's."""
 
+_OWN_CPU_S: Final = "@cpu_s"
+_OWN_PEAK_BYTES: Final = "@peak_bytes"
+
 MOST_FRAMES: Final = 256
 """Frames read for a model, however many there are: about 0.1 s."""
 
@@ -130,13 +133,17 @@ def _choose(frames: Sequence[FrameRef]) -> list[int]:
 def _samples(frame: FrameRef, reader: BlockReader) -> Iterator[tuple[Rows, dict[str, Floats], Table]]:
     """Some variants of a frame with what was measured of them."""
     tasks = task_columns(frame)
-    columns = frame.table([RUNTIME_S, *tasks.values()], reader)
+    columns = frame.table([RUNTIME_S, _OWN_CPU_S, _OWN_PEAK_BYTES, *tasks.values()], reader)
     if RUNTIME_S not in columns:
         return
     table = recorded_table(frame, reader)
     wall_s = np.asarray(columns[RUNTIME_S], dtype=np.float64)
     rows = _evenly(frame.n, _MOST_OF_A_FRAME)
-    yield rows, {WALL_S: wall_s[rows], **_of_the_process(frame, wall_s, rows)}, table
+    costs = {WALL_S: wall_s[rows], **_of_the_process(frame, wall_s, rows)}
+    for measure, name in ((CPU_S, _OWN_CPU_S), (PEAK_BYTES, _OWN_PEAK_BYTES)):
+        if name in columns:
+            costs[measure] = np.asarray(columns[name], dtype=np.float64)[rows]
+    yield rows, costs, table
     for task, name in tasks.items():
         seconds = np.asarray(columns[name], dtype=np.float64)
         own = np.flatnonzero(np.isfinite(seconds))
