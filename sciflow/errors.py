@@ -57,7 +57,7 @@ class QuantityError(SciflowError, ValueError):
 
 
 class PolicyError(SciflowError, ValueError):
-    """A scheduling policy or its hours are not understood."""
+    """A scheduling policy or its hours are not understood, or what is to run fits none of its windows."""
 
 
 class UnmetRequirementError(SciflowError, RuntimeError):

@@ -7,10 +7,12 @@ import copy
 import os
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sciflow.engine.driver import Driver
+from sciflow.engine.fitting import refuse_endless
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.interrupt import quiet_interrupt
@@ -136,7 +138,9 @@ class Engine:
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
         sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
         request = _request(retry_failed=retry_failed, only=only, force=force)
-        plan = sweep.plan(replace(request, rerun_stale=self.on_stale == "rerun"))
+        request = replace(request, rerun_stale=self.on_stale == "rerun")
+        plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
+        self._refuse_endless(sweep, plan, directory)
         forecast = outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources))
         reductions = {one.name: one.space.n_variants if plan.n_todo else 0 for one in self._reductions_of(whole)}
         return replace(plan, forecast=forecast, n_evaluations={**plan.n_evaluations, **reductions})
@@ -209,6 +213,8 @@ class Engine:
             plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
         if plan.n_todo or sweep.is_new:
             self._judge_requirements(definition)
+            if charge is None:
+                self._refuse_endless(sweep, plan, directory)
             gate = Gate(self.policy_for(definition)) if charge is None else charge.gate
             gate.n_pending = others_waiting(gate.policy, self.cluster, definition, directory.path)
             # the driver looks once more when the sweep is its own and nobody else can change it
@@ -278,13 +284,15 @@ class Engine:
         if len(sweep.progress.stale):
             rerun = self._decide_stale(sweep, directory)
             request, engine.on_stale = replace(request, rerun_stale=rerun), "rerun" if rerun else "keep"
-        if not (sweep.plan(request).n_todo or sweep.is_new or reductions):
+        plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
+        if not (plan.n_todo or sweep.is_new or reductions):
             if not is_consolidated(directory, sweep.snapshot):
                 consolidate(directory)
             return SweepHandle(directory.path)
         if host.is_here or self.cluster.has_jobs:
             self._judge_requirements(definition)
         engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
+        self._refuse_endless(sweep, plan, directory)
         # what nobody can tell is said here, not in a log
         others_waiting(engine.policy, self.cluster, definition, directory.path)()
         directory.add_definition(sweep.description)  # its status says what is to come
@@ -315,6 +323,10 @@ class Engine:
         finally:
             intercept.reset(token[0])
             overrides.reset(token[1])
+
+    def _refuse_endless(self, sweep: Sweep, plan: Plan, directory: SweepDirectory | None) -> None:
+        policy, now = self.policy_for(sweep.definition), datetime.now(UTC)
+        refuse_endless(sweep, plan, directory, policy=policy, cluster=self.cluster, now=now)
 
     def _judge_requirements(self, definition: Definition) -> None:
         unmet = self.cluster.unmet(definition.resources)

@@ -30,6 +30,11 @@ class Window:
     start: datetime
     end: datetime
 
+    @property
+    def length(self) -> timedelta:
+        """How long it is."""
+        return self.end - self.start
+
 
 @dataclass(frozen=True, slots=True)
 class DailyHours:
