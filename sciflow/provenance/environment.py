@@ -1,53 +1,167 @@
-"""What a computation ran in: interpreter, system, machine, packages, and the variables that change numbers.
+"""What a computation ran in: interpreter, packages, system, machine, numeric libraries, and variables that matter.
 
-Only facts that hold for the life of the process: two captures of one environment are equal, and so is their
-digest. No path of this machine and no variable that is not on the list is kept.
+Workers of one kind of node have the same record and share it: what tells them apart (host, process, the cores that they
+may use) goes with their runs. No path of a machine and no variable that is not on the list is kept.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
-import re
 import sys
+from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from sciflow.provenance.address import scrubbed
+from sciflow.provenance.conda import conda_packages
+from sciflow.provenance.locks import Lock, find_locks
+from sciflow.provenance.machine import container, locale_facts, machine_facts, system_facts
+from sciflow.provenance.numerics import numeric_facts
+from sciflow.provenance.packages import normalized, read_installed
+from sciflow.provenance.variables import kept_variables, loaded_modules, own_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-KEPT_VARIABLES: Final = frozenset(
-    {
-        "CUBLAS_WORKSPACE_CONFIG",
-        "CUDA_VISIBLE_DEVICES",
-        "LANG",
-        "NPY_DISABLE_CPU_FEATURES",
-        "PYTHONHASHSEED",
-        "TZ",
-    }
-)
-"""Environment variables that are kept; they change numbers, or how text is read."""
+SCHEMA: Final = 2
+"""Version of the record; it rises when a key changes its meaning or goes away. Records without one are of version 1."""
 
-KEPT_PREFIXES: Final = ("BLIS_", "GOTO_", "KMP_", "LC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "VECLIB_")
-"""Beginnings of further ones: threads of numeric libraries, and the locale."""
 
-_SECRET_NAME = re.compile(r"AUTH|CREDENTIAL|KEY|PASS|SECRET|TOKEN|LICEN[CS]E")
-_HARMLESS_VALUE = re.compile(r"[\w.,:;=+\- {}*]{0,200}", re.ASCII)  # no slash, no @: neither a path nor a URL
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process finds its packages: two of the same place need not look twice.
+
+    Attributes
+    ----------
+    host
+        The machine, and the root of the file system that is seen there: a container has its own.
+    python
+        The interpreter.
+    path
+        Folders in which packages are looked for, in order.
+    changed
+        Those in which some are, with the time of their last change.
+    """
+
+    host: tuple[object, ...]
+    python: tuple[object, ...]
+    path: tuple[str, ...]
+    changed: tuple[tuple[str, int], ...]
+
+    @classmethod
+    def here(cls, folders: Iterable[str]) -> Self:
+        """That of this process, whose packages are in *folders*."""
+        root = os.stat("/")  # noqa: PTH116  a number, no path
+        # "" is the current folder
+        path = (os.path.abspath(one) for one in sys.path)  # noqa: PTH100  no Path objects
+        return cls(
+            (platform.node(), root.st_dev, root.st_ino),
+            (sys.version, sys.prefix, sys.base_prefix),
+            tuple(dict.fromkeys(path)),
+            tuple((one, _changed(one)) for one in folders),
+        )
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process would find the same packages."""
+        return self == Place.here(folder for folder, _ in self.changed)
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns  # noqa: PTH116  no Path objects
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What holds for every process of one place, found out once: a driver sends its own to the workers.
+
+    Attributes
+    ----------
+    place
+        The place.
+    facts
+        What was found: the part of the record that does not depend on what a process does.
+    locks
+        Lock files beside the code.
+    """
+
+    place: Place
+    facts: Mapping[str, Any]
+    locks: tuple[Lock, ...] = field(default=())
+
+    @classmethod
+    def here(
+        cls,
+        locks: tuple[Lock, ...] = (),
+        *,
+        variables: Mapping[str, str] = os.environ,
+        distributions: Iterable[metadata.Distribution] | None = None,
+    ) -> Self:
+        """Find out what holds here."""
+        installed = read_installed(metadata.distributions() if distributions is None else distributions)
+        conda = conda_packages()
+        known = {} if conda is None else {normalized(name): version for name, version in conda["versions"].items()}
+        versions = {**known, **{normalized(name): version for name, version in installed.versions.items()}}
+        facts = {
+            "python": {
+                "version": platform.python_version(),
+                "implementation": platform.python_implementation(),
+                "compiler": platform.python_compiler(),
+                "build": " ".join(platform.python_build()).strip(),
+            },
+            "system": system_facts(),
+            "machine": machine_facts(),
+            "container": container(variables),
+            "packages": dict(installed.versions),
+            "origins": dict(installed.origins),
+            "conda": None if conda is None else conda["explicit"],
+            "locks": [one.compare(versions) for one in locks],
+        }
+        return cls(Place.here(installed.folders), facts, locks)
+
+    def of_this_process(self) -> Surroundings:
+        """These if this process is of the same place, else those found here."""
+        return self if self.place.is_here else Surroundings.here(self.locks)
+
+    def record(self, variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+        """The environment of this process as it is now, as JSON data; see `capture_environment`."""
+        flags = sys.flags
+        own = {
+            "flags": {name: getattr(flags, name) for name in ("optimize", "utf8_mode", "dev_mode")},
+            "hash_seed": variables.get("PYTHONHASHSEED") or "random" if flags.hash_randomization else "0",
+        }
+        return {
+            "schema": SCHEMA,
+            **self.facts,
+            "python": {**self.facts["python"], **own},
+            "system": {**self.facts["system"], **locale_facts()},
+            "numeric": numeric_facts(),
+            "modules": loaded_modules(variables),
+            "variables": kept_variables(variables),
+        }
+
+
+def surroundings_of(folder: Path) -> Surroundings:
+    """What holds here for code in *folder*."""
+    return Surroundings.here(find_locks(folder))
 
 
 def capture_environment(
+    folder: Path | None = None,
     *,
     variables: Mapping[str, str] = os.environ,
     distributions: Iterable[metadata.Distribution] | None = None,
 ) -> dict[str, Any]:
-    """Facts about this process and its machine, as JSON data.
+    """The environment of this process, as JSON data.
 
     Parameters
     ----------
+    folder
+        Where the user's code lies, beside which lock files are looked for; None to look for none.
     variables
         The environment variables to choose from.
     distributions
@@ -56,111 +170,48 @@ def capture_environment(
     Returns
     -------
     dict
-        ``python``, ``system``, ``machine``, ``packages`` (name → version), ``origins`` (name → where a
-        package came from that was not installed from an index, after PEP 610), ``variables``.
+        A record of schema 2. Equal environments have equal records, whatever host and process they are of:
+
+        ``schema``
+            2. Records without it are of schema 1: they have ``python``, ``system``, ``machine`` (with ``host``),
+            ``packages``, ``origins`` and ``variables``.
+        ``python``
+            ``version``, ``implementation``, ``compiler``, ``build``, ``flags`` (``optimize``, ``utf8_mode``,
+            ``dev_mode``), ``hash_seed`` ("random", or the number that was set).
+        ``packages``, ``origins``
+            Version by name; where those came from that came from no index: see
+            `sciflow.provenance.packages.read_origin`.
+        ``conda``
+            The explicit list of the conda environment; None outside of one.
+        ``locks``
+            Lock files in the project, each with ``sha256`` and whether it ``agrees`` with what is installed; see
+            `sciflow.provenance.locks.Lock.compare`.
+        ``numeric``
+            ``libraries`` (BLAS, OpenMP: version, architecture, threads as set) and the build of ``numpy`` (``blas``,
+            ``lapack``, ``simd``), as they are in this process after its imports.
+        ``system``
+            ``os``, ``kernel``, ``libc``, ``locale`` (``characters``, ``numbers``), ``encoding``, ``time_zone``.
+        ``machine``
+            ``architecture``, ``cpu``, ``cpu_level`` (of x86-64; None elsewhere), ``n_cores``, ``memory_bytes`` (rounded
+            up, so that nodes of one type agree), and where there are some ``gpus`` and ``gpu_driver``.
+        ``container``
+            ``kind``, and ``image`` where it is told; None outside of one.
+        ``modules``
+            Environment modules, in the order of loading.
+        ``variables``
+            Environment variables that change numbers; see `sciflow.provenance.variables`.
     """
-    packages, origins = _packages(metadata.distributions() if distributions is None else distributions)
-    return {
-        "python": {
-            "version": platform.python_version(),
-            "implementation": platform.python_implementation(),
-            "compiler": platform.python_compiler(),
-        },
-        "system": {
-            "os": os_name(),
-            "kernel": f"{platform.system()} {platform.release()}",
-            "libc": " ".join(platform.libc_ver()).strip(),
-        },
-        "machine": {
-            "host": platform.node(),
-            "architecture": platform.machine(),
-            "cpu": cpu_model(),
-            "n_cores": os.cpu_count(),
-            "n_cores_usable": _usable_cores(),
-            "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        },
-        "packages": packages,
-        "origins": origins,
-        "variables": kept_variables(variables),
-    }
+    locks = () if folder is None else find_locks(folder)
+    return Surroundings.here(locks, variables=variables, distributions=distributions).record(variables)
 
 
-def kept_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Those of *variables* that are on the list and look like no secret."""
-    return {
-        name: value
-        for name, value in sorted(variables.items())
-        if (name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES))
-        and not _SECRET_NAME.search(name)
-        and _HARMLESS_VALUE.fullmatch(value)
-    }
-
-
-def os_name(folder: Path = Path("/etc")) -> str:
-    """The name of the distribution as it calls itself, else what the kernel says; os-release(5)."""
-    try:
-        text = (folder / "os-release").read_text("utf-8", errors="replace")
-    except OSError:
-        return platform.platform(terse=True)
-    match = re.search(r"^PRETTY_NAME=[\"']?(.*?)[\"']?$", text, re.MULTILINE)
-    return match[1] if match else platform.platform(terse=True)
-
-
-def cpu_model(path: Path = Path("/proc/cpuinfo")) -> str:
-    """The model of the first core; the architecture where the system does not tell."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                name, _, value = line.partition(":")
-                if name.strip() == "model name":
-                    return value.strip()
-    except OSError:
-        pass
-    return platform.machine()
-
-
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """The cores that this process may run on, which a batch system often restricts."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1  # pragma: no cover  other systems have no affinity to ask for
 
 
-def _packages(distributions: Iterable[metadata.Distribution]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Versions and origins by name; of two packages of one name, the one that an import would find."""
-    found: dict[str, tuple[str, str, metadata.Distribution]] = {}
-    leftovers: dict[str, tuple[str, str, metadata.Distribution]] = {}
-    for one in distributions:
-        text, kept = one.read_text("METADATA"), found
-        if text is None:  # an egg-info folder, perhaps a stale one beside the source: installed ones go first
-            text, kept = one.read_text("PKG-INFO"), leftovers
-        name, version = _name_and_version(text or "")
-        if name:
-            kept.setdefault(re.sub(r"[-_.]+", "-", name).lower(), (name, version, one))
-    chosen = [entry for _, entry in sorted({**leftovers, **found}.items())]
-    origins = {name: origin for name, _, one in chosen if (origin := _origin(one.read_text("direct_url.json")))}
-    return {name: version for name, version, _ in chosen}, origins
-
-
-def _name_and_version(text: str) -> tuple[str, str]:
-    """From the head of a package's metadata; parsing all of it as a mail costs ten times as much."""
-    head, _, _ = text.replace("\r\n", "\n").partition("\n\n")
-    facts = dict(re.findall(r"^(Name|Version): *(.*?) *$", head, re.MULTILINE))
-    return facts.get("Name", ""), facts.get("Version", "")
-
-
-def _origin(text: str | None) -> dict[str, Any] | None:
-    """Where a package came from, without credentials and paths; None for one from an index."""
-    try:
-        data: object = json.loads(text) if text else None
-    except ValueError:
-        return None
-    if not isinstance(data, dict):
-        return None
-    facts = cast("dict[str, Any]", data)
-    address = scrubbed(str(facts.get("url", "")))
-    if vcs := facts.get("vcs_info"):
-        return {"kind": str(vcs.get("vcs", "vcs")), "url": address, "commit": vcs.get("commit_id")}
-    if "dir_info" in facts:
-        return {"kind": "editable" if facts["dir_info"].get("editable") else "folder", "url": address}
-    return {"kind": "archive", "url": address}
+def facts_of_this_process() -> dict[str, Any]:
+    """What goes with the runs of this process, for it may differ between workers of one environment."""
+    return own_facts(os.environ, usable_cores())
