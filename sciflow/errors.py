@@ -68,6 +68,10 @@ class MetadataError(SciflowError, RuntimeError):
     """What the workflow requires to be known of a sweep is not known, and nothing was run."""
 
 
+class EnvironmentMismatchError(SciflowError, RuntimeError):
+    """A worker has another environment than the driver, and ``on_environment_mismatch="error"`` was chosen."""
+
+
 class StoreError(SciflowError):
     """The sweep directory cannot be used; what was committed stays."""
 

@@ -8,6 +8,8 @@
 ``variant.failed``        the first failure of its kind: ``variant``, ``task``, ``cause``, ``fingerprint``, ``message``
 ``shared.computed``       runs that several variants have in common were made: ``task``, ``evaluations``, ``busy_s``
 ``worker.lost``           a worker process died with a batch of ``variants``; ``suspect`` is the one that it ran
+``environment.mismatch``  a worker on ``host`` has another Python or other packages than the driver: ``differences`` has
+                          for each the driver's version and the worker's (None where it is not installed)
 ``window.closed``         the policy lets no work start: an ``explanation``, and a ``reason`` that stays true until
                           ``next_open`` (Unix seconds; left out when the clock alone does not decide)
 ``window.opened``         it does again
@@ -35,6 +37,7 @@ EventName = Literal[
     "variant.failed",
     "shared.computed",
     "worker.lost",
+    "environment.mismatch",
     "window.closed",
     "window.opened",
 ]

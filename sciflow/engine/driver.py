@@ -17,16 +17,17 @@ from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
+from sciflow.engine.origin import CodeCapture
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
 from sciflow.engine.pace import Pace
 from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, end_line, open_display
 from sciflow.engine.refresher import Refresher
+from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import MetadataError, SweepError
-from sciflow.provenance.code import capture_code
-from sciflow.provenance.environment import capture_environment
+from sciflow.provenance.environment import surroundings_of
 from sciflow.provenance.requirements import unmet_metadata
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
     from sciflow.engine.charge import Charge
     from sciflow.engine.gate import Gate
     from sciflow.engine.progress import Display
+    from sciflow.engine.surroundings import OnMismatch
     from sciflow.engine.sweep import Sweep
     from sciflow.events import Event
     from sciflow.planning.plan import Plan
+    from sciflow.provenance.environment import Surroundings
     from sciflow.store.directory import SweepDirectory
     from sciflow.workflow.binding import Definition
     from sciflow.workflow.stop import StopAfter
@@ -60,6 +63,7 @@ class Driver:
     progress : whether to show progress
     on_event : called with each event
     stop_after : when a sweep is not worth going on with, over what the workflow says
+    on_mismatch : what becomes of a worker with another environment than this process's
     charge : what a controller knows already; without it this process is looked at
     """
 
@@ -72,10 +76,12 @@ class Driver:
         progress: bool,
         on_event: Callable[[Event], None] | None,
         stop_after: StopAfter | None = None,
+        on_mismatch: OnMismatch = "warn",
         charge: Charge | None = None,
     ) -> None:
         self._cluster, self._directory, self._gate = cluster, directory, gate
         self._charge = charge
+        self._on_mismatch: OnMismatch = on_mismatch
         self._progress, self._on_event, self._stop_after = progress, on_event, stop_after
         self._stopping = threading.Event()
         self._checked = time.monotonic()
@@ -91,11 +97,14 @@ class Driver:
             The user asked to stop; what is finished is kept.
         """
         charge = self._charge
-        code = capture_code(folder_of(definition)) if charge is None else dict(charge.origin.code)
-        environment = capture_environment()
+        self._capture = CodeCapture(folder_of(definition), self._directory.path, charge and charge.origin.code)
+        surroundings = surroundings_of(folder_of(definition))
+        environment = surroundings.record()
         self._sources = freeze(definition) if charge is None else charge.origin.sources
+        code = self._capture.record(self._sources)
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
         with (
+            contextlib.closing(self._capture),
             contextlib.closing(self._refresher),
             Session.acquire(
                 self._directory, facts={"code": code, "argv": sys.argv[:1], **(charge.facts if charge else {})}
@@ -118,8 +127,9 @@ class Driver:
             if plan.n_todo:
                 journal = Journal(self._directory.path / "events" / f"{session.number:06d}.jsonl", self._on_event)
                 with journal, self._signals(), self._showing(plan):
-                    ending, ended = self._work(sweep, plan, facts, journal)
+                    ending, ended = self._work(sweep, plan, facts, journal, surroundings)
             else:
+                self._capture.finish()
                 self._refresher.start()
             complaint = self._refresher.finish()
             if complaint:
@@ -132,7 +142,9 @@ class Driver:
 
     # ------------------------------------------------------------------ the sweep
 
-    def _work(self, sweep: Sweep, plan: Plan, facts: dict[str, Any], journal: Journal) -> tuple[Ending, dict[str, Any]]:
+    def _work(
+        self, sweep: Sweep, plan: Plan, facts: dict[str, Any], journal: Journal, surroundings: Surroundings
+    ) -> tuple[Ending, dict[str, Any]]:
         """Run the loop, with new workers for each opening of the window; say how it ended, and what was done."""
         definition = sweep.definition
         ledger = Ledger(
@@ -159,7 +171,9 @@ class Driver:
         gate = self._gate
         priority = gate.policy.priority
         niceness = priority.niceness if priority is not None and self._cluster.name == "local" else 0
-        work: Work = BatchRunner(definition, str(path), facts, shared, sweep.codes, niceness)
+        work: Work = BatchRunner(
+            definition, str(path), facts, shared, sweep.codes, niceness, Expected(surroundings, self._on_mismatch)
+        )
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")
         slots = self._cluster.n_slots(definition.resources)
@@ -177,6 +191,7 @@ class Driver:
                     ending = "stopped"
                     break
                 workers = workers or self._start(work, definition, setting)
+                self._capture.finish()
                 ending = loop.run(workers)
                 self._refresher.start()  # workers take a moment to close
             finally:

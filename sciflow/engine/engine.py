@@ -19,6 +19,7 @@ from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.engine.outlook import outlook
 from sciflow.engine.progress import in_notebook
 from sciflow.engine.queue import others_waiting
+from sciflow.engine.surroundings import OnMismatch
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
@@ -74,6 +75,9 @@ class Engine:
         What to do where no machine has what a task asks for: "warn" on the local machine, "error" on a cluster.
     on_stale : {"ask", "keep", "rerun", "error"}, default "ask"
         What to do with results that other code made. "ask" asks in a terminal or notebook and otherwise refuses.
+    on_environment_mismatch : {"warn", "error"}, default "warn"
+        What to do when a worker has another Python or other versions of packages than this process: "warn" says so,
+        once for each such environment, and records which results are of it; "error" runs nothing there and ends.
     allow_close : bool, default False
         Accept a parameter value within 1e-12 (relative) of a recorded one.
     stop_after : StopAfter, optional
@@ -104,6 +108,7 @@ class Engine:
         on_event: Callable[[Event], None] | None = None,
         on_unmet: OnUnmet | None = None,
         on_stale: OnStale = "ask",
+        on_environment_mismatch: OnMismatch = "warn",
         allow_close: bool = False,
         stop_after: StopAfter | None = None,
     ) -> None:
@@ -115,10 +120,12 @@ class Engine:
         self.on_event = on_event
         self.on_unmet: OnUnmet = on_unmet or ("error" if self.cluster.has_jobs else "warn")
         self.on_stale: OnStale = forced.get("on_stale", on_stale)
+        self.on_environment_mismatch: OnMismatch = on_environment_mismatch
         self.allow_close = allow_close
         self.stop_after = stop_after
         _one_of("on_unmet", self.on_unmet, OnUnmet)
         _one_of("on_stale", self.on_stale, OnStale)
+        _one_of("on_environment_mismatch", on_environment_mismatch, OnMismatch)
 
     def __repr__(self) -> str:
         return f"Engine({self.cluster.name!r}, directory={str(self.directory)!r})"
@@ -225,6 +232,7 @@ class Engine:
                 progress=self.progress,
                 on_event=self.on_event,
                 stop_after=self.stop_after,
+                on_mismatch=self.on_environment_mismatch,
                 charge=charge,
             )
             with quiet_interrupt():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.provenance.mismatch import mismatch_words
 from sciflow.running.live import read_notes
 from sciflow.running.shared import Intermediates, keys_of
 
@@ -72,6 +73,7 @@ class Ledger:
         self.files = Intermediates(directory.path / "intermediates", sweep.codes)
         self.n_done = self.n_failed = 0
         self._n_failed_of_lost = 0
+        self._mismatches: list[Mapping[str, Any]] = []
 
     def tick(self) -> None:
         """Look after the session, and end workers that are stuck beyond their deadline."""
@@ -98,6 +100,8 @@ class Ledger:
 
     def settled(self, batch: Batch, ack: Ack) -> None:
         """Count what a batch did."""
+        if ack.mismatch is not None:
+            self._tell_mismatch(**ack.mismatch)
         if batch.until:
             self._journal.tell("shared.computed", task=batch.until, evaluations=batch.n_variants, busy_s=ack.busy_s)
             if ack.unkept:
@@ -117,6 +121,17 @@ class Ledger:
             message=ack.message,
             failures=dict(ack.failures),
         )
+
+    def _tell_mismatch(self, host: str, differences: Mapping[str, tuple[str | None, str | None]]) -> None:
+        """Say it once for all workers of the same environment."""
+        if differences not in self._mismatches:
+            self._mismatches.append(differences)
+            self._journal.tell("environment.mismatch", host=host, differences=differences)
+            self._display.say(
+                f"sciflow: a worker on {host} has another environment than the driver: {mismatch_words(differences)}; "
+                "results may differ, and each says which it is of. To refuse such workers: "
+                "Engine(on_environment_mismatch='error')"
+            )
 
     def _count(self, n_done: int, n_failed: int) -> None:
         self.n_done += n_done

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,10 @@ from sciflow.engine.meter import Meter, Usage
 from sciflow.engine.output import capture_output, cut_output
 from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
+from sciflow.engine.surroundings import WorkerEnvironment
 from sciflow.errors import OutputError
 from sciflow.planning.batch import STOP_EARLY_S, Ack, Batch
+from sciflow.provenance.environment import facts_of_this_process
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.checkpoint import forget
 from sciflow.running.context import RunSite
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sciflow.engine.surroundings import Expected
     from sciflow.space.table import Table
     from sciflow.store.frame import Frame
     from sciflow.workflow.binding import Definition
@@ -63,6 +66,7 @@ class BatchRunner:
     shared : tasks whose runs variants share
     codes : task → identity of its code and of the code that it depends on
     niceness : how much worker processes yield to others, from 0 to 19
+    expected : the driver's environment; without it that of the facts is taken for the worker's
     """
 
     definition: Definition
@@ -71,13 +75,15 @@ class BatchRunner:
     shared: frozenset[str] = frozenset()
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     niceness: int = 0
+    expected: Expected | None = None
     in_worker: bool = field(default=False, init=False)
     """Whether this is a copy in a process that does nothing else."""
     _tools: _Tools | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _in_worker, (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness)
+        state = (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness, self.expected)
+        return _in_worker, state
 
     def drain(self) -> None:
         """Start no further variant; may be called from another thread."""
@@ -127,6 +133,8 @@ class _Tools:
 
     def __init__(self, work: BatchRunner, root: Path, stop: threading.Event) -> None:
         self.work, self.stop = work, stop
+        self.environment = None if work.expected is None else WorkerEnvironment(work.expected, root)
+        self._untold = None if self.environment is None else self.environment.mismatch
         definition, session = work.definition, work.facts["session"]
         self.space = definition.space
         self.live = Live(root / "live", session)
@@ -148,12 +156,8 @@ class _Tools:
         self.runner = VariantRunner(
             definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
         )
-        self.recorder = Recorder(
-            {**work.facts, "worker": worker, **said, **job_of(os.environ)},
-            definition.units,
-            self.runner.task_of,
-            definition.space.names,
-        )
+        self._facts = {**work.facts, "worker": worker, **said, **job_of(os.environ), **facts_of_this_process()}
+        self.recorder = Recorder(self._facts, definition.units, self.runner.task_of, definition.space.names)
         self.worker = worker
         self.writer = SegmentWriter(root / "segments", session)
         self.told: set[str] = set()  # fingerprints of failures that the driver has an example of
@@ -173,7 +177,14 @@ class _Tools:
             self._run = None
         self.live.idle(ack.n_done + ack.n_failed, ack.busy_s)
         self.process.rest()
+        if self._untold is not None:
+            ack, self._untold = replace(ack, mismatch=self._untold), None
         return ack
+
+    def look_around(self) -> None:
+        """Have records say what their variants ran in: known only now, when the tasks have imported what they use."""
+        if self.environment is not None:
+            self._facts["environment"] = self.environment.digest()
 
     def should_stop(self) -> bool:
         """Whether a task should save and hand its variant back."""
@@ -384,6 +395,7 @@ class _Run:
         )
 
     def _count(self, runs: Runs) -> None:
+        self._tools.look_around()
         frames, failures = self._tools.recorder.frames(runs)
         self._frames += frames
         n = len(runs.outcomes)

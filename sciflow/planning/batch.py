@@ -69,6 +69,7 @@ class Ack:
     examples : what is known of the first failure of each fingerprint that is new to this worker
     sample : some rows and how many seconds each took
     unkept : whether a shared value could not be sent to other processes
+    mismatch : in what the environment of this worker differs from the driver's; only in its first answer
     """
 
     n_done: int
@@ -83,3 +84,4 @@ class Ack:
     examples: tuple[Mapping[str, Any], ...] = ()
     sample: tuple[tuple[int, float], ...] = ()
     unkept: bool = False
+    mismatch: Mapping[str, Any] | None = None

@@ -6,6 +6,7 @@ import hashlib
 import re
 import tomllib
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.provenance.packages import normalized
@@ -31,8 +32,8 @@ class Lock:
 
     Attributes
     ----------
-    file
-        Its name in the project.
+    name
+        Where it lies in the project.
     sha256
         Of its content; empty where it cannot be read.
     wanted
@@ -43,7 +44,7 @@ class Lock:
         Why it says nothing that could be compared.
     """
 
-    file: str
+    name: str
     sha256: str = ""
     wanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     is_complete: bool = False
@@ -55,10 +56,11 @@ class Lock:
         Returns
         -------
         dict
-            ``file``, ``sha256``, ``n_named``, ``agrees`` (None where nothing could be compared), ``n_differences``
-            and the first of them as ``differences`` (package → ``locked``, ``installed``), or the ``problem``.
+            ``name``, ``sha256``, ``n_named``, and the ``problem``, or: ``exact`` (whether it allows one version of each
+            package), ``agrees`` (None where nothing could be compared), ``n_differences`` and the first of them as
+            ``differences`` (package → ``locked``, ``installed``).
         """
-        facts: dict[str, Any] = {"file": self.file, "sha256": self.sha256, "n_named": len(self.wanted)}
+        facts: dict[str, Any] = {"name": self.name, "sha256": self.sha256, "n_named": len(self.wanted)}
         if self.problem:
             return facts | {"agrees": None, "problem": self.problem}
         found = {
@@ -68,6 +70,7 @@ class Lock:
         }
         compared = self.is_complete or not installed.keys().isdisjoint(self.wanted)
         return facts | {
+            "exact": all(map(_is_exact, chain.from_iterable(self.wanted.values()))),
             "agrees": not found if compared else None,
             "n_differences": len(found),
             "differences": dict(list(found.items())[:_MOST_DIFFERENCES]),
@@ -177,6 +180,10 @@ def _of_conda_limits(limits: str) -> str:
         version, _, build = limits[1:].partition("=")
         return f"=={version}" if build or version.endswith("*") else f"=={version}.*"
     return f"=={limits}" if limits[:1].isdigit() else limits
+
+
+def _is_exact(specifier: str) -> bool:
+    return specifier.startswith("==") and "*" not in specifier and "," not in specifier
 
 
 def _is_allowed(version: str | None, allowed: tuple[str, ...]) -> bool:

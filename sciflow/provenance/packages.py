@@ -87,9 +87,9 @@ def read_origin(text: str | None, installer: str | None = None) -> dict[str, Any
     -------
     dict
         ``kind``: ``git`` or another version control system (with ``url``, ``commit``, and ``subdirectory`` if it is
-        one), ``archive`` (``url``, ``sha256`` if it is told), ``folder``, ``editable`` (with the ``commit`` that the
-        folder is at now and whether it is ``dirty``), or ``conda``, which leaves addresses of the machine that built
-        the package.
+        one), ``archive`` (``url``, ``sha256`` if it is told), ``folder``, or ``editable`` (with the ``commit`` that the
+        folder is at now and whether it is ``dirty``). A package of conda has none: it leaves the address of a folder
+        on the machine that built it.
     """
     try:
         data: object = json.loads(text) if text else None
@@ -98,10 +98,10 @@ def read_origin(text: str | None, installer: str | None = None) -> dict[str, Any
     return _origin(cast("dict[str, Any]", data), installer) if isinstance(data, dict) else None
 
 
-def _origin(facts: dict[str, Any], installer: str | None) -> dict[str, Any]:
+def _origin(facts: dict[str, Any], installer: str | None) -> dict[str, Any] | None:
     url = str(facts.get("url", ""))
     if url.startswith("file:") and ((installer or "").strip() == "conda" or _BUILT_BY_CONDA.search(url)):
-        return {"kind": "conda"}
+        return None
     address = scrubbed(url)
     if vcs := facts.get("vcs_info"):
         origin = {"kind": str(vcs.get("vcs", "vcs")), "url": address, "commit": vcs.get("commit_id")}
