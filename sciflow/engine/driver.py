@@ -17,7 +17,6 @@ from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
-from sciflow.engine.origin import CodeCapture
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
 from sciflow.engine.pace import Pace
@@ -27,6 +26,7 @@ from sciflow.engine.refresher import Refresher
 from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import MetadataError, SweepError
+from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import surroundings_of
 from sciflow.provenance.requirements import unmet_metadata
 from sciflow.store.code import keep_code
@@ -97,14 +97,12 @@ class Driver:
             The user asked to stop; what is finished is kept.
         """
         charge = self._charge
-        self._capture = CodeCapture(folder_of(definition), self._directory.path, charge and charge.origin.code)
+        code = capture_code(folder_of(definition)) if charge is None else dict(charge.origin.code)
         surroundings = surroundings_of(folder_of(definition))
         environment = surroundings.record()
         self._sources = freeze(definition) if charge is None else charge.origin.sources
-        code = self._capture.record(self._sources)
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
         with (
-            contextlib.closing(self._capture),
             contextlib.closing(self._refresher),
             Session.acquire(
                 self._directory, facts={"code": code, "argv": sys.argv[:1], **(charge.facts if charge else {})}
@@ -129,7 +127,6 @@ class Driver:
                 with journal, self._signals(), self._showing(plan):
                     ending, ended = self._work(sweep, plan, facts, journal, surroundings)
             else:
-                self._capture.finish()
                 self._refresher.start()
             complaint = self._refresher.finish()
             if complaint:
@@ -191,7 +188,6 @@ class Driver:
                     ending = "stopped"
                     break
                 workers = workers or self._start(work, definition, setting)
-                self._capture.finish()
                 ending = loop.run(workers)
                 self._refresher.start()  # workers take a moment to close
             finally:
