@@ -76,6 +76,8 @@ class Site:
         The interpreter for jobs; None is the one that submits.
     max_jobs, max_pending
         How many jobs a sweep may have, and how many of them waiting.
+    nodes_submit
+        Whether jobs may submit jobs; None when that is not said.
     file
         Where this was read; None when it was found out.
     """
@@ -88,6 +90,7 @@ class Site:
     python: str | None = None
     max_jobs: int | None = None
     max_pending: int | None = None
+    nodes_submit: bool | None = None
     file: Path | None = field(default=None, compare=False)
 
     def place(self, resource_class: str = "", *, gpus: int = 0) -> Place:
@@ -237,6 +240,7 @@ def _site(top: _Table) -> Site:
         python=top.get("python", _python),
         max_jobs=top.get("max_jobs", _positive),
         max_pending=top.get("max_pending", _positive),
+        nodes_submit=top.get("nodes_submit", _boolean),
         file=top.path,
     )
 
@@ -331,6 +335,12 @@ def _positive(value: object) -> int:
     return value
 
 
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("write true or false")
+    return value
+
+
 def _walltime(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError("write a duration such as '4h' or '1-12:00:00'")
@@ -351,4 +361,4 @@ def _options(value: object) -> tuple[str, ...]:
 
 
 _OF_PLACES: Final = frozenset({"queue", "partition", "account", "walltime", "prologue", "options"})
-_OF_SITES: Final = frozenset({"system", "interface", "scratch", "python", "max_jobs", "max_pending"})
+_OF_SITES: Final = frozenset({"system", "interface", "scratch", "python", "max_jobs", "max_pending", "nodes_submit"})

@@ -1,7 +1,8 @@
 """Controller: the process that drives a submitted sweep, as a daemon or in a batch job.
 
 ``python -m sciflow.engine.controller process SWEEP NUMBER FD`` is the daemon,
-``python -m sciflow.engine.controller job SWEEP NUMBER GENERATION`` one job of a chain.
+``python -m sciflow.engine.controller job SWEEP NUMBER GENERATION`` one job of a chain, with ``turn`` instead of ``job``
+one of many that were queued beforehand.
 """
 
 from __future__ import annotations
@@ -200,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
     from sciflow.engine.generation import run_job  # noqa: PLC0415  one of two
 
     _into_log()
-    return run_job(Path(path), int(number), int(last))
+    return run_job(Path(path), int(number), int(last), is_turn=kind == "turn")
 
 
 if __name__ == "__main__":

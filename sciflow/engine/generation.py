@@ -1,7 +1,8 @@
 """Generation: one job of the chain that a controller in a batch system is.
 
 Its first act is to queue the job that goes on when it ends, however it ends; when the sweep is done, its last act is to
-take that one out of the queue.
+take that one out of the queue. Where nodes may not submit, the jobs that go on are in the queue already: they take
+turns.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.engine.chain import EndOfJob, begin_of, mark_of, why_give_up
 from sciflow.engine.controller import TERMINATED, Ears, drive, pass_on_cancel, read_submission, tell_failure
 from sciflow.engine.gate import Gate
-from sciflow.engine.submit import controller_job, controller_name, find_system, is_controller
+from sciflow.engine.job import controller_job, controller_name, is_controller, is_controller_of
+from sciflow.engine.submit import find_system
 from sciflow.errors import (
     BatchError,
+    BatchLimitError,
+    BatchUnreachableError,
     LeaseLostError,
     PolicyError,
     SciflowError,
@@ -45,15 +49,20 @@ _AGAIN_S: Final = 60.0  # between two attempts to queue the next job
 _GONE_S: Final = 60.0  # for so long jobs that were cancelled are waited for
 _LOOK_S: Final = 2.0
 _PREDECESSOR_S: Final = 600.0  # a predecessor that the batch system took for dead may live on so long
+_USED_UP: Final = "the last of the jobs that were queued beforehand is over; submit the sweep again, and it goes on"
+_BEFOREHAND: Final = (
+    "submit the sweep again: its jobs are then queued beforehand, and do the work themselves (nodes_submit = false in "
+    "site.toml says so for all sweeps)"
+)
 
 
-def run_job(path: Path, number: int, generation: int) -> int:
+def run_job(path: Path, number: int, generation: int, *, is_turn: bool) -> int:
     """Be the job of this number; its exit status."""
     submission = read_submission(path, number)
     ears = Ears(is_armed=False)
     ears.listen(stop="hand_over")
     system = find_system(str(submission.facts["system"]), submission.folder)
-    return GenerationOfJobs(submission, generation, system, ears, os.environ).run()
+    return GenerationOfJobs(submission, generation, system, ears, os.environ, is_turn=is_turn).run()
 
 
 class GenerationOfJobs:
@@ -71,11 +80,22 @@ class GenerationOfJobs:
         What signals ask; not armed yet.
     environ
         Where the job's id (``SCIFLOW_JOB_ID``) and end (``SCIFLOW_JOB_END``) are told.
+    is_turn
+        Whether it was queued beforehand with those that go on after it, so that it queues none.
     """
 
     def __init__(
-        self, submission: Submission, number: int, system: BatchSystem, ears: Ears, environ: Mapping[str, str]
+        self,
+        submission: Submission,
+        number: int,
+        system: BatchSystem,
+        ears: Ears,
+        environ: Mapping[str, str],
+        *,
+        is_turn: bool = False,
     ) -> None:
+        self._is_turn = is_turn
+        self._refusal = ""
         self._submission, self._number, self._system, self._ears = submission, number, system, ears
         self._directory = SweepDirectory.open(submission.folder.parent)
         self._job = environ.get("SCIFLOW_JOB_ID", "")
@@ -97,8 +117,9 @@ class GenerationOfJobs:
             return self._end("cancelled")
         self._begin = self._begin_of_next()
         jobs = self._jobs()
-        self._successor = self._found(jobs)
-        self._queue_successor()
+        if not self._is_turn:
+            self._successor = self._found(jobs)
+            self._queue_successor()
         mark = mark_of(self._directory.path)
         earlier = [one for one in submission.generations if one.number < self._number]
         if not self._is_ours(mark):
@@ -116,8 +137,10 @@ class GenerationOfJobs:
             return self._end("given_up", f"{reason}{said}")
         if submission.cancel_requested:  # asked for while this job queued the next
             return self._end("cancelled")
+        if self._refusal and submission.facts.get("cluster") in {"slurm", "pbs"}:  # workers would be refused too
+            return self._end("stopped", f"jobs may not submit jobs on this cluster: {self._refusal}; {_BEFOREHAND}")
         if self._begin is not None:
-            self._say(f"waiting: {self._gate.explain()}; the next job begins at {self._begin.isoformat()}")
+            self._say(f"waiting: {self._gate.explain()}; work goes on at {self._begin.isoformat()}")
             return self._hand_over("window")
         return self._work(jobs)
 
@@ -237,8 +260,17 @@ class GenerationOfJobs:
                 self._successor = self._system.submit(self._system.script(job))
             except BatchError as error:
                 self._say(f"the job that goes on after this one is not in the queue: {error}")
+                self._note_refusal(error)
                 return False
+            if self._number == 1:
+                self._submission.tell_word_of_node(may_submit=True)
             return True
+
+    def _note_refusal(self, error: BatchError) -> None:
+        """Of the first job, and for good: nodes may not submit. Later ones were submitted by a node themselves."""
+        if self._number == 1 and not isinstance(error, BatchUnreachableError | BatchLimitError):
+            self._refusal = str(error)
+            self._submission.tell_word_of_node(may_submit=False, words=self._refusal)
 
     def _drop_successor(self) -> None:
         self._over.set()
@@ -313,6 +345,8 @@ class GenerationOfJobs:
 
     def _hand_over(self, how: str) -> int:
         """Leave the sweep to the next job."""
+        if self._has_turns():
+            return self._pass_turn(how)
         if self._successor and how == "handed_over":
             jobs = self._jobs()
             if jobs and self._successor not in jobs:
@@ -326,10 +360,40 @@ class GenerationOfJobs:
         self._say(f"handed over to job {self._successor}")
         return 0
 
+    def _has_turns(self) -> bool:
+        """Whether the jobs that go on were queued beforehand; after the first of a chain, since it could not do so."""
+        return self._is_turn or (not self._successor and bool(self._submission.turns))
+
+    def _pass_turn(self, how: str) -> int:
+        """Leave the sweep to the next of the jobs that were queued beforehand."""
+        job = self._next_turn()
+        if not job:
+            were_cancelled = self._ears.why == TERMINATED and self._turns_after()
+            words = "its jobs were cancelled, not through sciflow" if were_cancelled else _USED_UP
+            return self._end("stopped", words)
+        self._over.set()
+        self._submission.tell_end_of_generation(self._number, how)
+        self._say(f"handed over to job {job}, which was queued beforehand")
+        return 0
+
+    def _next_turn(self) -> str:
+        """The next job that was queued beforehand; empty when there is none."""
+        jobs = self._jobs()
+        if not jobs:  # at least this one is there: the batch system does not answer
+            return next(iter(self._turns_after()), "")
+        left = [one for one in jobs.values() if is_controller_of(one, self._submission) and one.phase == "waiting"]
+        return min((one.job_id for one in left), key=lambda job_id: (len(job_id), job_id), default="")
+
+    def _turns_after(self) -> tuple[str, ...]:
+        """The ids of the jobs after this one, as they were told when they were queued."""
+        turns = self._submission.turns
+        return turns[turns.index(self._job) + 1 :] if self._job in turns else turns if not self._is_turn else ()
+
     def _leave_to_next(self, error: BaseException) -> int:
         traceback.print_exception(error)
-        self._say(f"this job failed; job {self._successor or '(none)'} tries again")
-        if not self._successor:
+        successor = self._next_turn() if self._has_turns() else self._successor
+        self._say(f"this job failed; job {successor or '(none)'} tries again")
+        if not successor:
             tell_failure(self._submission, error)
         return 1
 
@@ -341,13 +405,19 @@ class GenerationOfJobs:
         self._drop_successor()
         owner = owner_of(self._directory)
         is_others = owner is not None and owner.get("controller") != self._submission.number
-        jobs = [one for one in self._jobs().values() if one.job_id != self._job]
+        jobs = self._jobs()
         # while somebody else drives the sweep, its workers are not ours
-        left = [one.job_id for one in jobs if is_controller(one) or not is_others]
-        if left:
-            with contextlib.suppress(BatchError):
-                self._system.cancel(left)
+        left = {one.job_id for one in jobs.values() if self._is_ours_to_end(one, is_others=is_others)}
+        left |= set(() if jobs else self._turns_after())
+        if left - {self._job}:
+            try:
+                self._system.cancel(sorted(left - {self._job}))
+            except BatchError as refusal:  # they look whether the sweep has ended when they start, and leave
+                self._say(f"what is left in the queue ends when its turn comes: {refusal}")
         return 0 if how in {"finished", "cancelled"} else 1
+
+    def _is_ours_to_end(self, job: JobState, *, is_others: bool) -> bool:
+        return is_controller_of(job, self._submission) if is_controller(job) else not is_others
 
     def _say(self, words: str) -> None:
         print(f"sciflow: {words}", file=sys.stderr, flush=True)  # noqa: T201  into the log

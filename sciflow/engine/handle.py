@@ -151,7 +151,8 @@ class SweepHandle:
 
     def _cancel_jobs(self, submission: Submission, *, at_work: bool, is_driven: bool) -> str:
         """Take the jobs of a controller out of the queue; a driver that is alive ends, and ends its workers, itself."""
-        from sciflow.engine.submit import find_system, is_controller  # noqa: PLC0415  brings what sends workflows
+        from sciflow.engine.job import is_controller  # noqa: PLC0415  same
+        from sciflow.engine.submit import find_system  # noqa: PLC0415  brings what sends workflows
 
         try:
             system = find_system(str(submission.facts["system"]), submission.folder)

@@ -16,9 +16,10 @@ import cloudpickle
 from sciflow.clusters.shipping import Shipment, open_shipment
 from sciflow.engine.charge import Origin
 from sciflow.engine.driver import folder_of
+from sciflow.engine.origin import capture
 from sciflow.engine.preflight import freeze
-from sciflow.errors import SweepError, WorkflowError
-from sciflow.provenance.code import capture_code
+from sciflow.errors import SubmittedError, SweepError, WorkflowError
+from sciflow.store.submissions import Submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sciflow.engine.engine import Engine
     from sciflow.planning.plan import Request
     from sciflow.scheduling.policy import Policy
-    from sciflow.store.submissions import Submission
+    from sciflow.store.directory import SweepDirectory
     from sciflow.workflow.binding import Definition
 
 _AGAIN = "submit it again: what is finished is kept"
@@ -63,7 +64,9 @@ class Order:
     @classmethod
     def of(cls, engine: Engine, definition: Definition, request: Request, fingerprints: Mapping[str, str]) -> Self:
         """Take down what is asked for, with the code as it is now."""
-        origin = Origin(freeze(definition), capture_code(folder_of(definition)), fingerprints)
+        sources = freeze(definition)
+        code = capture(folder_of(definition), engine.directory / definition.name)
+        origin = Origin(sources, code.record(sources), fingerprints)
         return cls(engine, definition, request, origin, tuple(sys.argv), datetime.now(UTC))
 
     @property
@@ -76,6 +79,10 @@ class Order:
         engine = copy.copy(self.engine)
         engine.cluster = cluster
         return replace(self, engine=engine)
+
+    def facts(self) -> dict[str, Any]:
+        """What a submission says of it."""
+        return {"versions": versions(), "executable": sys.executable, "argv": self.argv[:1]}
 
     def pack(self) -> bytes:
         """Render the order with the code that it needs, for `open_order`.
@@ -97,6 +104,20 @@ class Order:
                     f"{type(error).__name__}: {error}; leave it out, or run the sweep here"
                 ) from error
         return Shipment(cast("Work", self), self.origin.sources).contents
+
+
+def hand_in(directory: SweepDirectory, facts: Mapping[str, Any], contents: bytes) -> Submission:
+    """Write down a submission of a packed order.
+
+    Raises
+    ------
+    SubmittedError
+        Somebody else submits the sweep at this moment.
+    """
+    submission = Submission.create(directory, facts, contents)
+    if submission is None:
+        raise SubmittedError(str(directory.path), "", "this moment", "a controller that was submitted meanwhile")
+    return submission
 
 
 def versions() -> dict[str, str]:

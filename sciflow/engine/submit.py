@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shlex
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from sciflow import errors, interpreter
-from sciflow.batch.script import forwarding
+from sciflow import interpreter
+from sciflow.batch.nodes import find_nodes
 from sciflow.batch.site import Place, find_site
-from sciflow.batch.system import Job
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
-from sciflow.engine.logout import ended_at_logout
-from sciflow.engine.order import versions
+from sciflow.engine.job import Asked, Turn, carried_environment, controller_job, job_prefix, mask_of_files
+from sciflow.engine.order import hand_in
 from sciflow.engine.preflight import load_in_fresh_process
-from sciflow.errors import BatchError, SciflowError, SubmittedError, SweepError
-from sciflow.quantities import parse_bytes, parse_seconds, render_seconds
+from sciflow.engine.turns import CONTROLLER_BYTES, MOST, Size, begins_of_turns, size_of_job
+from sciflow.errors import BatchError, SubmittedError
+from sciflow.quantities import parse_bytes, parse_seconds, render_bytes, render_seconds
 from sciflow.store.lease import check_free
-from sciflow.store.submissions import FOLDER, Submission, newest_submission
+from sciflow.store.submissions import FOLDER, newest_submission, word_of_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from sciflow.batch.site import Site, System
-    from sciflow.batch.system import BatchSystem, JobState
+    from sciflow.batch.system import BatchSystem
     from sciflow.clusters.protocol import Cluster
     from sciflow.engine.order import Order
     from sciflow.store.directory import SweepDirectory
+    from sciflow.store.submissions import Submission
 
 PLACE: Final = "controller"
 """The table of ``site.toml`` for the jobs of controllers."""
 
-_MODULE: Final = "sciflow.engine.controller"
 _QUEUED_S: Final = 60.0  # so long after a submission its job may not be in the queue yet
 _WALLTIME_S: Final = 24 * 3600  # long enough that handing over costs nothing, short enough to be fitted in
-_MEMORY_BYTES: Final = 2 << 30
-_WARN_S: Final = 180
+_LISTEN_S: Final = 10.0  # for the first job to start and say whether it may submit the next
+_LOOK_S: Final = 0.2
 
 
 class Controller(Protocol):
@@ -70,7 +69,11 @@ def find_controller(controller: str | Controller | None, cluster: Cluster) -> Co
         controller = cluster.name if isinstance(cluster, BatchCluster) else "process"
     if not isinstance(controller, str):
         return controller
-    return ProcessController() if controller == "process" else JobController(controller)
+    if controller == "process":
+        from sciflow.engine.daemon import ProcessController  # noqa: PLC0415  one of two
+
+        return ProcessController()
+    return JobController(controller)
 
 
 # --------------------------------------------------------------------------------------------------- whether it is free
@@ -134,80 +137,6 @@ def find_system(name: str, exits: Path | None = None) -> BatchSystem:
     raise BatchError(f"no batch system named {name!r}; a controller runs in a 'process', or a job of 'slurm' or 'pbs'")
 
 
-# -------------------------------------------------------------------------------------------------------------- process
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessController:
-    """A daemon on this machine: it outlives the terminal and the login session, but not the machine."""
-
-    is_here: bool = field(default=True, init=False)
-
-    def start(self, directory: SweepDirectory, order: Order) -> None:
-        """Start the daemon; return when it has the sweep."""
-        submission = _create(directory, {"kind": "process", **_facts(order)}, order.pack())
-        if ended_at_logout():
-            print(  # noqa: T201  must be seen
-                "sciflow: this machine ends all your processes at logout (KillUserProcesses in logind.conf), the "
-                "controller too; run `loginctl enable-linger` once, or submit with a controller in a batch job",
-                file=sys.stderr,
-            )
-        heard, told = os.pipe()
-        try:
-            try:
-                _start_daemon(submission, told)
-            finally:
-                os.close(told)
-            # it says so when it has the sweep; the pipe breaks when it dies before
-            while (word := os.read(heard, 64)) not in {b"", b"taken"}:
-                pass
-        except KeyboardInterrupt:
-            submission.request_cancel()
-            raise
-        finally:
-            os.close(heard)
-        if word != b"taken":
-            raise_end(submission)
-
-
-def _start_daemon(submission: Submission, told: int) -> None:
-    arguments = ("process", str(submission.folder.parent), str(submission.number), str(told))
-    log = os.open(submission.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        # the first process leaves at once, so that the daemon is nobody's child and no zombie when it ends
-        status = subprocess.run(  # noqa: S603  our own module
-            interpreter.command(_MODULE, *arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=interpreter.environment(),
-            pass_fds=(told,),
-            start_new_session=True,
-            check=False,
-        ).returncode
-    finally:
-        os.close(log)
-    if status:
-        raise_end(submission)
-
-
-def raise_end(submission: Submission) -> None:
-    """Raise, here, what ended a controller before it had the sweep; nothing when it ended well."""
-    end = submission.end
-    if end is None:
-        words = "; ".join(submission.last_words()) or "it said nothing"
-        submission.tell_end("failed", f"the controller died as it started: {words}")
-        raise SweepError(f"the controller died as it started: {words} (log: {submission.log})")
-    if end["how"] == "finished":
-        return
-    if "error" not in end:
-        raise SweepError(f"the controller ended before it had the sweep ({end['how']}): {end['message']}")
-    kind: Any = getattr(errors, str(end["error"]), None)
-    if isinstance(kind, type) and issubclass(kind, SciflowError):
-        raise kind(*end["arguments"])
-    raise SweepError(f"the controller failed as it started: {end['message']} (log: {submission.log})")
-
-
 # ------------------------------------------------------------------------------------------------------------------ job
 
 
@@ -233,6 +162,12 @@ class JobController:
         Further options for the batch system, such as ``--qos=low``.
     prologue : tuple of str
         Lines of a shell that come first, such as ``module load gcc``.
+    nodes_submit : bool, optional
+        Whether jobs may submit jobs. By default it is as ``site.toml`` says, or as an earlier controller of the sweep
+        found out; else the first job finds out, and is listened to for some seconds.
+    n_turns : int, default 10
+        Where they may not, so many jobs are queued beforehand and take turns: each does the work itself, with as many
+        workers as were asked for and one node has room for.
 
     What is not said of queue, account, options and prologue is that of the workers' jobs, if the workers are in jobs;
     else the table ``[controller]`` of the ``site.toml`` of the cluster holds, or what stands above its tables.
@@ -246,161 +181,228 @@ class JobController:
     account: str | None = None
     options: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+    nodes_submit: bool | None = None
+    n_turns: int = MOST
     is_here: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        if self.n_turns < 1:
+            raise ValueError(f"JobController(n_turns={self.n_turns}): it must be at least 1")
+
     def start(self, directory: SweepDirectory, order: Order, system: BatchSystem | None = None) -> None:
-        """Queue the first job; return when it is in the queue."""
+        """Queue the first job, or all of them where jobs may submit none; return when they are in the queue."""
         system = system or find_system(self.system, directory.path / FOLDER)
-        site = find_site(directory.path, cast("System", self.system))
-        order, asked = self._asked(order, system, site)
+        desk = _Desk(self, directory, system, find_site(directory.path, cast("System", self.system)))
+        may_submit, why = desk.may_submit()
+        if may_submit is False:
+            desk.queue_turns(order, why)
+            return
+        submission = desk.queue_first(order)
+        if may_submit or not (why := _heard_refusal(submission)):
+            return
+        if isinstance(order.engine.cluster, BatchCluster):  # its job cannot have workers, and ends
+            submission.tell_end("superseded", why)
+            desk.queue_turns(order, why)
+        else:  # its job is at work
+            desk.queue_followers(submission, order, why)
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where a controller is submitted: the sweep, the batch system, and what is true of the cluster."""
+
+    controller: JobController
+    directory: SweepDirectory
+    system: BatchSystem
+    site: Site
+
+    def may_submit(self) -> tuple[bool | None, str]:
+        """Whether jobs may submit jobs, None when nobody knows yet; and who says so."""
+        if self.controller.nodes_submit is not None:
+            return self.controller.nodes_submit, "as was said"
+        if self.site.nodes_submit is not None:
+            return self.site.nodes_submit, f"as {self.site.file} says"
+        return word_of_nodes(self.directory, self.system.name)
+
+    def queue_first(self, order: Order) -> Submission:
+        """Queue the first job of a chain."""
+        order, asked = self._asked(order, in_one_job=False)
+        submission = self._hand_in(order, asked)
+        with _told_when_refused(submission):
+            submission.tell_job(self.system.submit(self.system.script(controller_job(submission, 1))))
+        return submission
+
+    def queue_turns(self, order: Order, why: str) -> None:
+        """Queue all jobs now, each of which does the work itself when its turn comes."""
+        order, asked = self._asked(order, in_one_job=True)
+        submission = self._hand_in(order, asked)
+        begins = self._begins(order, asked)
+        with _told_when_refused(submission):
+            jobs, refusal = _submit_turns(submission, self.system, begins)
+        _say(_words_of_turns(asked, order, jobs, why, refusal))
+
+    def queue_followers(self, submission: Submission, order: Order, why: str) -> None:
+        """Queue the jobs that go on when the first one has ended, which cannot do so itself."""
+        order, asked = self._asked(order, in_one_job=True)
+        begins = self._begins(order, asked)[1:]
+        try:
+            jobs, refusal = _submit_turns(submission, self.system, begins, first=submission.newest_job)
+        except BatchError as error:
+            jobs, refusal = (), str(error)
+        _say(_words_of_turns(asked, order, (submission.newest_job, *jobs), why, refusal))
+
+    def _begins(self, order: Order, asked: Asked) -> list[datetime | None]:
+        n_allowed = self.system.limits(asked.queue).n_submitted
+        most = self.controller.n_turns if n_allowed is None else max(1, n_allowed - self.system.n_jobs())
+        return begins_of_turns(order.policy, order.asked_at, asked.walltime_s, min(most, self.controller.n_turns))
+
+    def _hand_in(self, order: Order, asked: Asked) -> Submission:
         contents = order.pack()
         load_in_fresh_process(contents)
         facts = {
             "kind": "job",
-            "system": system.name,
-            "prefix": job_prefix(directory),
+            "system": self.system.name,
+            "prefix": job_prefix(self.directory),
             "job": asdict(asked),
             "policy": order.policy.to_dict(),
             "asked_at": order.asked_at.isoformat(),
             "cluster": order.engine.cluster.name,
             "python_path": interpreter.environment()["PYTHONPATH"],
-            "umask": _umask(),
+            # SLURM passes the environment of the submission on; what PBS has for that, sites may refuse
+            "environment": carried_environment(os.environ) if self.system.name == "pbs" else {},
+            "umask": mask_of_files(),
             "cwd": os.getcwd(),  # noqa: PTH109  text only
-            **_facts(order),
-            "executable": site.python or sys.executable,
+            **order.facts(),
+            "executable": self.site.python or sys.executable,
         }
-        submission = _create(directory, facts, contents)
-        try:
-            submission.tell_job(system.submit(system.script(controller_job(submission, 1))))
-        except BaseException as error:
-            submission.tell_end("failed", f"{type(error).__name__}: {error}", error)
-            raise
+        return hand_in(self.directory, facts, contents)
 
-    def _asked(self, order: Order, system: BatchSystem, site: Site) -> tuple[Order, Asked]:
-        """What each job asks for, and the order with as many local workers as that allows."""
-        cluster, resources = order.engine.cluster, order.definition.resources
-        place = self._place(cluster, site)
-        longest = system.limits(place.queue).walltime_s
+    def _asked(self, order: Order, *, in_one_job: bool) -> tuple[Order, Asked]:
+        """What each job asks for, and the order with as many local workers as that allows.
+
+        With *in_one_job* workers that would come with jobs of their own become local ones.
+        """
+        asked, cluster, resources = self.controller, order.engine.cluster, order.definition.resources
+        place = self._place(cluster)
+        walltime_s = self._walltime_s(place)
+        size = Size(1, asked.cores or 1, CONTROLLER_BYTES)
+        if isinstance(cluster, LocalCluster):
+            per_worker = max((one.cores for one in resources.values()), default=1)
+            workers = cluster.workers or max(1, (asked.cores or 1) // per_worker)
+            memory_bytes = workers * max((one.memory_bytes or 0 for one in resources.values()), default=0)
+            size = Size(workers, asked.cores or workers * per_worker, CONTROLLER_BYTES + memory_bytes)
+            order = order.with_cluster(LocalCluster(workers, cluster.dask_after_s))
+        elif isinstance(cluster, BatchCluster) and in_one_job:
+            size = size_of_job(
+                resources,
+                find_nodes(self.system.name, place.queue),
+                workers=cluster.workers,
+                cores=asked.cores,
+                worker_bytes=None if cluster.memory is None else parse_bytes(cluster.memory),
+            )
+            order = order.with_cluster(LocalCluster(size.workers))
+        memory_bytes = size.memory_bytes if asked.memory is None else parse_bytes(asked.memory)
+        return order, Asked(
+            size.cores,
+            memory_bytes,
+            walltime_s,
+            place.queue,
+            place.account,
+            place.options,
+            place.prologue,
+            size.gpus,
+        )
+
+    def _walltime_s(self, place: Place) -> int:
+        longest = self.system.limits(place.queue).walltime_s
         if place.walltime_s is not None and longest is not None and place.walltime_s > longest:
             raise BatchError(
                 f"the controller asks for a walltime of {render_seconds(place.walltime_s)}, and the queue allows "
                 f"{render_seconds(longest)}; ask for less: it is followed by the next anyway"
             )
-        walltime_s = place.walltime_s or min(_WALLTIME_S, longest or _WALLTIME_S)
-        cores, memory_bytes = self.cores or 1, _MEMORY_BYTES
-        if isinstance(cluster, LocalCluster):
-            per_worker = max((one.cores for one in resources.values()), default=1)
-            workers = cluster.workers or max(1, (self.cores or 1) // per_worker)
-            cores = self.cores or workers * per_worker
-            memory_bytes += workers * max((one.memory_bytes or 0 for one in resources.values()), default=0)
-            order = order.with_cluster(LocalCluster(workers, cluster.dask_after_s))
-        if self.memory is not None:
-            memory_bytes = parse_bytes(self.memory)
-        return order, Asked(cores, memory_bytes, walltime_s, place.queue, place.account, place.options, place.prologue)
+        return place.walltime_s or min(_WALLTIME_S, longest or _WALLTIME_S)
 
-    def _place(self, cluster: Cluster, site: Site) -> Place:
+    def _place(self, cluster: Cluster) -> Place:
         """Where the jobs go: as is said here, else as of the workers' jobs, else as the site says."""
-        place = site.place(PLACE)
-        queue, account, options, prologue = self.queue, self.account, self.options, self.prologue
+        place, said = self.site.place(PLACE), self.controller
+        queue, account, options, prologue = said.queue, said.account, said.options, said.prologue
         if isinstance(cluster, BatchCluster):
             queue, account = queue or cluster.queue_name, account or cluster.account
             options, prologue = options or tuple(cluster.options), prologue or tuple(cluster.prologue)
         return Place(
             queue=queue or place.queue,
             account=account or place.account,
-            walltime_s=place.walltime_s if self.walltime is None else round(parse_seconds(self.walltime)),
+            walltime_s=place.walltime_s if said.walltime is None else round(parse_seconds(said.walltime)),
             prologue=(*place.prologue, *prologue),
             options=(*place.options, *options),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What each job of a controller asks for."""
-
-    cores: int
-    memory_bytes: int
-    walltime_s: int
-    queue: str | None = None
-    account: str | None = None
-    options: Sequence[str] = ()
-    prologue: Sequence[str] = ()
-
-    @property
-    def warn_s(self) -> int:
-        """How long before the end of its walltime a job begins to hand over."""
-        return min(_WARN_S, max(10, self.walltime_s // 4))
-
-
-def job_prefix(directory: SweepDirectory) -> str:
-    """What the names of all jobs of a sweep begin with."""
-    return f"sf-{directory.sweep[:8]}-"
-
-
-def controller_name(submission: Submission, generation: int) -> str:
-    """The name of a controller's job: no two of them share it."""
-    return f"{submission.facts['prefix']}controller-{submission.number}.{generation}"
-
-
-def is_controller(job: JobState) -> bool:
-    """Whether a job of a sweep is one of its controllers; the others are workers."""
-    return "-controller-" in job.name
-
-
-def controller_job(
-    submission: Submission, generation: int, *, after: str | None = None, begin: datetime | None = None
-) -> Job:
-    """The job that is this generation of a controller."""
-    told = submission.facts["job"]
-    asked = Asked(**told)
-    return Job(
-        name=controller_name(submission, generation),
-        body=_body(submission, generation),
-        log=submission.folder / f"{submission.number:06d}.%j.log",
-        cores=asked.cores,
-        memory_bytes=asked.memory_bytes,
-        walltime_s=asked.walltime_s,
-        begin=begin,
-        after=after,
-        warn_s=asked.warn_s,
-        queue=asked.queue,
-        account=asked.account,
-        options=tuple(asked.options),
-    )
-
-
-def _body(submission: Submission, generation: int) -> str:
-    arguments = ("job", str(submission.folder.parent), str(submission.number), str(generation))
-    command = [str(submission.facts["executable"]), *interpreter.command(_MODULE, *arguments)[1:]]
-    umask = submission.facts["umask"]
-    return "\n".join(
-        (
-            *submission.facts["job"]["prologue"],
-            *([f"umask {umask}"] if umask else []),
-            f"cd -- {shlex.quote(str(submission.facts['cwd']))} || cd /",
-            f"export PYTHONPATH={shlex.quote(str(submission.facts['python_path']))}",
-            forwarding(shlex.join(command)),
-        )
-    )
-
-
-# --------------------------------------------------------------------------------------------------------------- shared
-
-
-def _create(directory: SweepDirectory, facts: dict[str, Any], order: bytes) -> Submission:
-    submission = Submission.create(directory, facts, order)
-    if submission is None:
-        raise SubmittedError(str(directory.path), "", "this moment", "a controller that was submitted meanwhile")
-    return submission
-
-
-def _umask() -> str:
-    """The mask of new files, as a shell writes it; empty where it cannot be read without changing it."""
+def _heard_refusal(submission: Submission) -> str:
+    """In which words the first job was refused a further one; empty when it was not, or says nothing in time."""
+    give_up = time.monotonic() + _LISTEN_S
     try:
-        return Path("/proc/self/status").read_text().partition("Umask:")[2].split(None, 1)[0]
-    except (OSError, IndexError):
-        return ""
+        while time.monotonic() < give_up and submission.end is None:
+            if (word := submission.word_of_node) is not None:
+                return "" if word["may_submit"] else str(word["words"])
+            time.sleep(_LOOK_S)
+    except KeyboardInterrupt:
+        submission.request_cancel()
+        raise
+    return ""
 
 
-def _facts(order: Order) -> dict[str, Any]:
-    return {"versions": versions(), "executable": sys.executable, "argv": order.argv[:1]}
+def _submit_turns(
+    submission: Submission, system: BatchSystem, begins: Sequence[datetime | None], *, first: str = ""
+) -> tuple[tuple[str, ...], str]:
+    """Queue jobs that take turns; the ids of those that were taken, and why no more were.
+
+    Raises
+    ------
+    BatchError
+        Not one was taken.
+    """
+    jobs: list[str] = []
+    refusal = ""
+    for n, begin in enumerate(begins, start=2 if first else 1):
+        job = controller_job(submission, n, begin=begin, turn=Turn(first, tuple(jobs)))
+        try:
+            jobs.append(system.submit(system.script(job)))
+        except BatchError as error:
+            if not jobs:
+                raise
+            refusal = str(error)
+            break
+        if n == 1:
+            submission.tell_job(jobs[0])
+    submission.tell_turns(jobs)
+    return tuple(jobs), refusal
+
+
+def _words_of_turns(asked: Asked, order: Order, jobs: Sequence[str], why: str, refusal: str) -> str:
+    """What was queued, what it does, and where it ends."""
+    workers = order.engine.cluster.n_slots(order.definition.resources)
+    each = render_seconds(asked.walltime_s)
+    took = f" (no more were taken: {refusal})" if refusal else ""
+    size = f"{asked.cores} cores, {render_bytes(asked.memory_bytes)}"
+    which = f"{jobs[0]} to {jobs[-1]}" if len(jobs) > 1 else jobs[0]
+    return (
+        f"jobs may not submit jobs on this cluster ({why}), so {len(jobs)} jobs are in the queue now, {which}{took}. "
+        f"They take turns, and each does the work itself: {workers} workers on one node ({size}), {each} at most. When "
+        f"the sweep is done, those that are left are cancelled, or end within seconds; if {len(jobs)} x {each} is not "
+        "enough, submit the sweep again, and it goes on"
+    )
+
+
+def _say(words: str) -> None:
+    print(f"sciflow: {words}", file=sys.stderr)  # noqa: T201  must be seen
+
+
+@contextlib.contextmanager
+def _told_when_refused(submission: Submission) -> Generator[None]:
+    """A submission that could not be queued has ended."""
+    try:
+        yield
+    except BaseException as error:
+        submission.tell_end("failed", f"{type(error).__name__}: {error}", error)
+        raise

@@ -88,7 +88,7 @@ class Watch:
         except BatchError as error:
             return replace(controller, message=str(error))
         self._unseen_since = None
-        job = min(jobs.values(), key=lambda one: (one.phase == "waiting", one.job_id))
+        job = min(jobs.values(), key=lambda one: (one.phase == "waiting", len(one.job_id), one.job_id))
         return replace(controller, job=job.job_id, message=_words(job))
 
     def _gone(self, controller: ControllerStatus, system: BatchSystem) -> ControllerStatus:

@@ -9,6 +9,8 @@ controller/                   of the sweep's owner alone
 ├── 000001.generation.000001.json   the job that has: one for each, and what the sweep looked like when it began
 ├── 000001.generation.000001.end    how it ended, if it ended in good order
 ├── 000001.begun              when its first variant was sent
+├── 000001.nodes.json         whether its first job could submit the next
+├── 000001.turns.json         the jobs that were queued beforehand, where none can submit the next
 ├── 000001.cancel             somebody asked to stop it
 ├── 000001.end                how it ended
 └── 000001.log                what the daemon said; 000001.<job id>.log, what a job said
@@ -33,7 +35,7 @@ from sciflow.store.atomic import numbered, publish, write_error
 from sciflow.store.process import ProcessName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from sciflow.store.directory import SweepDirectory
@@ -142,7 +144,7 @@ class Submission:
     @property
     def end(self) -> dict[str, Any] | None:
         """How it ended: ``how``, ``message``, ``error``, ``ended``; None when it has not."""
-        return _read(self._file(".end"))
+        return _read(self.end_file)
 
     @property
     def process(self) -> ProcessName | None:
@@ -156,6 +158,21 @@ class Submission:
         generations = self.generations
         told = generations[-1].facts if generations else _read(self._file(".job.json"))
         return str((told or {}).get("job", ""))
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """The jobs that were queued beforehand; none in a chain whose jobs queue the next."""
+        return tuple((_read(self._file(".turns.json")) or {}).get("jobs", ()))
+
+    @property
+    def word_of_node(self) -> dict[str, Any] | None:
+        """What its first job found: ``may_submit``, and the ``words`` of a refusal; None before it did."""
+        return _read(self._file(".nodes.json"))
+
+    @property
+    def end_file(self) -> Path:
+        """The file that is there once it has ended."""
+        return self._file(".end")
 
     @property
     def begun(self) -> dict[str, Any] | None:
@@ -202,6 +219,14 @@ class Submission:
     def tell_job(self, job_id: str) -> None:
         """Say which job the first one is."""
         self._publish(".job.json", {"job": job_id})
+
+    def tell_turns(self, jobs: Sequence[str]) -> None:
+        """Say which jobs are queued beforehand."""
+        self._publish(".turns.json", {"jobs": list(jobs)})
+
+    def tell_word_of_node(self, *, may_submit: bool, words: str = "") -> None:
+        """Say whether a job could submit the next."""
+        self._publish(".nodes.json", {"may_submit": may_submit, "words": words})
 
     def tell_begun(self, at: float) -> None:
         """Say when the first variant was sent (Unix seconds); the first word counts."""
@@ -253,6 +278,18 @@ def newest_submission(directory: SweepDirectory) -> Submission | None:
         return Submission.read(folder, number) if number else None
     except (OSError, ValueError):
         return None
+
+
+def word_of_nodes(directory: SweepDirectory, system: str) -> tuple[bool | None, str]:
+    """Whether jobs of a batch system may submit jobs, as controllers of the sweep found last; None when none did."""
+    folder = directory.path / FOLDER
+    for number in sorted((number for number, _ in numbered(folder, _SUFFIX)), reverse=True):
+        with contextlib.suppress(OSError, ValueError):
+            submission = Submission.read(folder, number)
+            word = submission.word_of_node
+            if word is not None and submission.facts.get("system") == system:
+                return bool(word["may_submit"]), str(word["words"])
+    return None, ""
 
 
 def _was_rebooted(process: ProcessName) -> bool:

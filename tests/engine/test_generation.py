@@ -17,7 +17,8 @@ from sciflow.engine.chain import BARREN, EndOfJob, begin_of, mark_of, why_give_u
 from sciflow.engine.controller import Ears
 from sciflow.engine.gate import Gate
 from sciflow.engine.generation import GenerationOfJobs
-from sciflow.engine.submit import JobController, controller_job, job_prefix
+from sciflow.engine.job import controller_job, job_prefix
+from sciflow.engine.submit import JobController
 from sciflow.engine.watch import Watch
 from sciflow.errors import BatchError
 from sciflow.scheduling import All, Immediate, Opening
@@ -81,7 +82,7 @@ class InQueue:
     """A controller whose jobs go to that queue."""
 
     queue: Queue
-    job: JobController = field(default_factory=lambda: JobController(walltime="1h"))
+    job: JobController = field(default_factory=lambda: JobController(walltime="1h", nodes_submit=True))
     is_here: bool = False
 
     def start(self, directory, order):

@@ -9,7 +9,8 @@ import pytest
 
 import sciflow
 from sciflow.batch.pbs import Pbs
-from sciflow.engine.submit import JobController, job_prefix
+from sciflow.engine.job import job_prefix
+from sciflow.engine.submit import JobController
 from sciflow.store.directory import SweepDirectory
 from sciflow.testing.batch import await_that
 from sciflow.testing.pbs import FakePbs

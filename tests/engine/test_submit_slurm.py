@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sciflow
-from sciflow.engine.submit import job_prefix
+from sciflow.engine.job import job_prefix
 
 pytestmark = pytest.mark.slurm
 
