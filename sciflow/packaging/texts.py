@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.provenance.fingerprint import fingerprint
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sciflow.workflow.task import Task
+
+
+_LOCAL: Final = frozenset({"archive", "editable", "folder"})
+"""Kinds of origins that are not version control systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,20 @@ def requirements(environment: Mapping[str, Any]) -> str:
     packages: Mapping[str, str] = environment.get("packages", {})
     for name, version in sorted(packages.items(), key=lambda item: item[0].lower()):
         origin = origins.get(name)
-        if origin is None:
-            lines.append(f"{name}=={version}")
-        elif origin.get("commit"):
-            lines.append(f"{name} @ {origin['kind']}+{origin['url']}@{origin['commit']}")
-        else:
-            lines.append(f"# {name}=={version} came from a local {origin['kind']}, {origin['url']}")
+        lines.append(f"{name}=={version}" if origin is None else _line_of_origin(name, version, origin))
     return "\n".join(lines) + "\n"
+
+
+def _line_of_origin(name: str, version: str, origin: Mapping[str, Any]) -> str:
+    kind, url = origin["kind"], str(origin.get("url", ""))
+    if kind == "archive" and "://" in url:
+        return f"{name} @ {url}" + (f"#sha256={origin['sha256']}" if origin.get("sha256") else "")
+    if kind not in _LOCAL and origin.get("commit"):
+        part = f"#subdirectory={origin['subdirectory']}" if origin.get("subdirectory") else ""
+        return f"{name} @ {kind}+{url}@{origin['commit']}{part}"
+    commit = f" at commit {origin['commit']}" if origin.get("commit") else ""
+    changed = ", with changes that were not committed" if origin.get("dirty") else ""
+    return f"# {name}=={version} came from a local {kind}, {url}{commit}{changed}"
 
 
 def readme(facts: Mapping[str, Any], files: Mapping[str, str], sources: Sources, manifest_sha256: str) -> str:

@@ -15,10 +15,13 @@ def test_packages_from_an_index_are_pinned_and_others_where_pip_finds_them() -> 
     text = requirements(
         {
             "python": {"version": "3.12.1"},
-            "packages": {"numpy": "2.1.0", "Alpha": "1", "fork": "0.3", "mine": "0.1"},
+            "packages": {"numpy": "2.1.0", "Alpha": "1", "fork": "0.3", "mine": "0.1", "part": "2", "w": "3", "x": "4"},
             "origins": {
                 "fork": {"kind": "git", "url": "https://example.org/fork.git", "commit": "abc"},
-                "mine": {"kind": "editable", "url": "…/mine"},
+                "mine": {"kind": "editable", "url": "…/mine", "commit": "def", "dirty": True},
+                "part": {"kind": "hg", "url": "https://example.org/all", "commit": "1f", "subdirectory": "part"},
+                "w": {"kind": "archive", "url": "https://example.org/w.whl", "sha256": "9a"},
+                "x": {"kind": "archive", "url": "…/x.whl"},
             },
         }
     )
@@ -27,8 +30,11 @@ def test_packages_from_an_index_are_pinned_and_others_where_pip_finds_them() -> 
     assert text.splitlines()[2:] == [
         "Alpha==1",
         "fork @ git+https://example.org/fork.git@abc",
-        "# mine==0.1 came from a local editable, …/mine",
+        "# mine==0.1 came from a local editable, …/mine at commit def, with changes that were not committed",
         "numpy==2.1.0",
+        "part @ hg+https://example.org/all@1f#subdirectory=part",
+        "w @ https://example.org/w.whl#sha256=9a",
+        "# x==4 came from a local archive, …/x.whl",
     ]
 
 
