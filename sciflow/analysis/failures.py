@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from sciflow.analysis.variants import Variants
     from sciflow.space.table import Column, Table
 
-COLUMNS: Final = ("cause", "task", "type", "message", "count", "example", "separated_by", "fingerprint", "traceback")
+COLUMNS: Final = (
+    "cause",
+    "task",
+    "type",
+    "message",
+    "count",
+    "example",
+    "separated_by",
+    "fingerprint",
+    "traceback",
+    "warnings",
+    "output",
+)
 _MOST_VALUES: Final = 6
 
 
@@ -33,7 +45,8 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
         ``cause``, ``task``, ``type``, ``message`` (of the example), ``count``, ``example`` (an id),
         ``separated_by`` (conditions that hold for all these failures, or as many as said, and for no variant
         that is done: on single parameters, or else on two together), ``fingerprint`` (what the failures of a
-        row share) and ``traceback`` (of the example).
+        row share), ``traceback``, ``warnings`` (a line each) and ``output`` (the end of what was printed), all of
+        the example.
     """
     failed = np.flatnonzero((variants.status == FAILED) & (variants.failure > 0))
     groups: dict[tuple[str, str, str], int] = {}
@@ -57,10 +70,18 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
                 "separated_by": "; ".join(_separators(variants, members, done)),
                 "fingerprint": message.get("fingerprint", ""),
                 "traceback": message.get("traceback", ""),
+                "warnings": "\n".join(warning_lines(message)),
+                "output": message.get("output", ""),
             }
         )
     rows.sort(key=lambda row: -row["count"])
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def warning_lines(failure: Mapping[str, Any]) -> list[str]:
+    """What a run that failed warned of, one line for each."""
+    warned: list[Mapping[str, str]] = failure.get("warnings") or []
+    return [f"{one['category']}: {one['message']} ({one['where']})" for one in warned]
 
 
 def _reason(message: Mapping[str, Any]) -> tuple[str, str, str]:

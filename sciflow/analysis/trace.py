@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from sciflow.analysis.failures import warning_lines
 from sciflow.analysis.lookup import rows_of
 from sciflow.analysis.metadata import code_words, environment_words
 from sciflow.canonical import plain
@@ -237,6 +238,8 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     if "failure" in facts:
         failure = facts["failure"]
         lines.append(f"  failed in {failure.get('task') or 'no known task'}: {failure['type']}: {failure['message']}")
+        lines += [f"    warned: {words}" for words in warning_lines(failure)]
+        lines += [f"    printed: {line}" for line in str(failure.get("output", "")).splitlines()]
     rows = [
         ("run", _run_words(facts["run"])),
         *(("task", _task_words(task)) for task in facts["tasks"]),
@@ -255,8 +258,12 @@ _MOST = 20  # input files that are listed
 def _run_words(run: Mapping[str, Any]) -> str:
     words = [f"{run['start']}, took {render_seconds(run['wall_s'])}, attempt {run.get('attempt', 1)}"]
     words.append(f"on {run['worker']}" if run.get("worker") else "")
+    words.append(f"node {run['node']}" if run.get("node") else "")
     words.append(f"job {run['job']}" if run.get("job") else "")
+    words.append(f"CPU {render_seconds(run['cpu_s'])}" if run.get("cpu_s") is not None else "")
     words.append(f"up to {render_bytes(run['peak_bytes'])}" if run.get("peak_bytes") else "")
+    words.append(f"read {render_bytes(run['read_bytes'])}" if run.get("read_bytes") else "")
+    words.append(f"wrote {render_bytes(run['written_bytes'])}" if run.get("written_bytes") else "")
     return ", ".join(word for word in words if word)
 
 

@@ -75,13 +75,18 @@ class Meter:
         self._look: Callable[[], _Look] | None = None
         self._before = self._all()
 
-    def metered(self, iterator: Iterator[Any], variant_s: float | None) -> Iterator[Any]:
-        """The iterator over variants that take about so long, each measured if that costs nothing to speak of."""
+    def metered(
+        self, iterator: Iterator[Any], variant_s: float | None, begin: Callable[[], object] = lambda: None
+    ) -> Iterator[Any]:
+        """The iterator over variants that take about so long, each measured if that costs nothing to speak of.
+
+        Then *begin* is called before each.
+        """
         if variant_s is not None and variant_s < CPU_EACH_S:
             self._look = None
             return iterator
         self._look = self._all if variant_s is None or variant_s >= ALL_EACH_S else _times
-        return _Each(iterator, self._look, self._looks)
+        return _Each(iterator, self._look, self._looks, begin)
 
     def begin(self) -> None:
         """Count from here."""
@@ -142,15 +147,22 @@ class Meter:
 class _Each:
     """An iterator that takes a look after each item, also after one that raised."""
 
-    __slots__ = ("_iterator", "_look", "_looks")
+    __slots__ = ("_begin", "_iterator", "_look", "_looks")
 
-    def __init__(self, iterator: Iterator[Any], look: Callable[[], _Look], looks: list[_Look]) -> None:
-        self._iterator, self._look, self._looks = iterator, look, looks
+    def __init__(
+        self,
+        iterator: Iterator[Any],
+        look: Callable[[], _Look],
+        looks: list[_Look],
+        begin: Callable[[], object],
+    ) -> None:
+        self._iterator, self._look, self._looks, self._begin = iterator, look, looks, begin
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
+        self._begin()
         try:
             return next(self._iterator)
         finally:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from sciflow.engine.detach import detached, is_held_elsewhere
 from sciflow.engine.meter import Meter, Usage
-from sciflow.engine.output import capture_output, cut_output
+from sciflow.engine.output import SAID, WorkerOutput
 from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
 from sciflow.engine.surroundings import WorkerEnvironment
@@ -28,6 +29,7 @@ from sciflow.running.checkpoint import forget
 from sciflow.running.context import RunSite
 from sciflow.running.failure import Failure, HandedBackError
 from sciflow.running.live import Live
+from sciflow.running.log import RunLog
 from sciflow.running.run import HANDED_BACK, Outcome, Ran, VariantRunner
 from sciflow.running.shared import Intermediates, SharedRunError
 from sciflow.running.watchdog import Watchdog
@@ -66,6 +68,7 @@ class BatchRunner:
     shared : tasks whose runs variants share
     codes : task → identity of its code and of the code that it depends on
     niceness : how much worker processes yield to others, from 0 to 19
+    keeps_output : whether all that a variant prints goes to its log
     expected : the driver's environment; without it that of the facts is taken for the worker's
     """
 
@@ -76,14 +79,15 @@ class BatchRunner:
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     niceness: int = 0
     expected: Expected | None = None
+    keeps_output: bool = False
     in_worker: bool = field(default=False, init=False)
     """Whether this is a copy in a process that does nothing else."""
     _tools: _Tools | None = field(default=None, init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        state = (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness, self.expected)
-        return _in_worker, state
+        state = (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness)
+        return _in_worker, (*state, self.expected, self.keeps_output)
 
     def drain(self) -> None:
         """Start no further variant; may be called from another thread."""
@@ -139,17 +143,22 @@ class _Tools:
         self.space = definition.space
         self.live = Live(root / "live", session)
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        said = {"log": capture_output(root / "logs", worker)} if work.in_worker else {}
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
         self.meter = Meter(own=work.in_worker)
+        self.output = WorkerOutput(self.process.odd)
+        self.logs = root / "logs"
+        if work.in_worker:
+            self.output.capture(self.logs, worker)
+        said = {"log": self.output.name} if self.output.name else {}
         self.checkpoints = root / "checkpoints"
         site = RunSite(
             artifacts=root / "artifacts",
             checkpoints=self.checkpoints,
-            logs=root / "logs",
+            logs=self.logs,
             should_stop=self.should_stop,
             progress=self.live.progress,
             generation=work.facts["generation"],
+            evidence=self.output.evidence,
         )
         watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
         self.files = Intermediates(root / "intermediates", work.codes)
@@ -235,6 +244,7 @@ class _Run:
                 break
             table = space.take(np.array([row]))
             self._tools.live.variant(row)
+            self._tools.output.over()
             try:
                 unkept |= not self._runner.keep(table, batch.until)
             except SharedRunError as error:  # what it depends on has failed
@@ -286,7 +296,9 @@ class _Run:
         self._table, self._rows = self._tools.space.take(rows), rows
         batch = self._batch
         iterator = self._runner.outcomes(self._table, rows, batch.attempt, careful=batch.careful)
-        iterator = self._tools.meter.metered(iterator, batch.variant_s)
+        iterator = self._tools.meter.metered(iterator, batch.variant_s, self._tools.output.begin)
+        if self._tools.work.keeps_output:
+            iterator = self._tools.output.kept(iterator, partial(self._keep_output, self._table))
         n = 0
         while n < len(rows):
             late = time.perf_counter() >= deadline
@@ -305,6 +317,7 @@ class _Run:
         clock, odd = time.perf_counter, self._tools.process.odd
         outcomes, ends = self._outcomes, self._ends = [], []
         self._tools.meter.begin()
+        self._tools.output.begin()
         self._begun = clock()
         while len(outcomes) < n_left:
             try:
@@ -345,10 +358,18 @@ class _Run:
 
     def _tidy(self, odd: list[str]) -> None:
         """Put right what the variant left behind: a changed directory; results that it may still change."""
+        if SAID in odd:
+            odd.remove(SAID)
+            self._tools.output.over()
         if "moved" in odd:
             self._tools.process.go_home()
         if "held" in odd and self._outcomes:
             self._outcomes[-1] = detached(self._outcomes[-1])
+
+    def _keep_output(self, table: Table, k: int, said: str) -> None:
+        """Append what a variant printed to its log."""
+        variant = table.take(np.array([k])).ids()[0]
+        RunLog(self._tools.logs / f"{variant}.log", "").raw(said.encode(errors="replace"))
 
     # --------------------------------------------------------------------------------------------------------- record
 
@@ -437,8 +458,7 @@ class _Run:
     def _commit(self) -> None:
         frames, self._frames = self._frames, []
         self._tools.process.leave_if_forked()
-        if self._tools.work.in_worker:
-            cut_output()
+        self._tools.output.cut()
         self._tools.writer.commit(frames)
         for variant in self._finished:
             forget(self._tools.checkpoints, variant)
@@ -450,6 +470,7 @@ class _Run:
         batch, live = self._batch, self._tools.live
         step = self._tools.work.definition.steps[live.step]
         failure = Failure.limit(reason, step.task.name, self._limit_of(step, reason))
+        failure = failure.with_evidence(self._tools.output.evidence())
         if reason == "out_of_memory" and not batch.alone and not batch.until:
             failure = None  # others may have left it little: it is run alone first
         if failure is not None and step.task.name in self._runner.shared:  # for all variants that need this run

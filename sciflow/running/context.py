@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sciflow.errors import OutputError
+from sciflow.running.evidence import no_evidence
 from sciflow.running.log import RunLog
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sciflow.running.checkpoint import Checkpoint
+    from sciflow.running.evidence import Evidence
     from sciflow.space import Variant
 
 
@@ -42,6 +44,7 @@ class RunSite:
     should_stop : whether a run should save and hand its variant back now
     progress : is told the fraction of the running task that is done
     generation : identity of the code; checkpoints of other code are not loaded
+    evidence : gives what the running variant has said so far
     """
 
     artifacts: Path | None = None
@@ -50,6 +53,7 @@ class RunSite:
     should_stop: Callable[[], bool] = _never
     progress: Callable[[float], None] = _nobody_asks
     generation: str = ""
+    evidence: Callable[[], Evidence] = no_evidence
 
 
 class Deferred:

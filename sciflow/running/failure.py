@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -11,6 +11,8 @@ from sciflow.errors import BindingError, CommandError, OutputError, UpstreamErro
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from sciflow.running.evidence import Evidence, Warned
 
 Cause = Literal[
     "exception",
@@ -60,6 +62,9 @@ class Failure:
     traceback : the user's part of the stack, as Python prints it
     fingerprint : exception type and innermost line of user code; failures that share it share their reason
     definition : whether the workflow, rather than this variant, is at fault
+    warnings : what the run warned of
+    output : the end of what it printed
+    exit_status : of the command or process, -n when signal n killed it; None where there is none
     """
 
     cause: Cause
@@ -69,10 +74,13 @@ class Failure:
     traceback: str
     fingerprint: str
     definition: bool = False
+    warnings: tuple[Warned, ...] = ()
+    output: str = ""
+    exit_status: int | None = None
 
     @classmethod
-    def of(cls, error: BaseException, task: str) -> Self:
-        """Describe an exception that reached us from *task*."""
+    def of(cls, error: BaseException, task: str, evidence: Evidence | None = None) -> Self:
+        """Describe an exception that reached us from *task*, with what the run said before."""
         stack = _user_part(error.__traceback__)
         frames = traceback.extract_tb(stack)
         where = f"{Path(frames[-1].filename).name}:{frames[-1].name}:{frames[-1].lineno}" if frames else task
@@ -93,6 +101,9 @@ class Failure:
             traceback=text[-_LONGEST:],
             fingerprint=f"{kind} at {where}",
             definition=isinstance(error, BindingError | OutputError),
+            warnings=evidence.warnings if evidence else (),
+            output=evidence.output if evidence else "",
+            exit_status=_exit_status(error),
         )
 
     @classmethod
@@ -106,6 +117,7 @@ class Failure:
             message=f"the worker process died each time it ran this variant alone ({what})",
             traceback="",
             fingerprint=f"WorkerDied{f' in {task}' if task else ''}{f': {how}' if how else ''}",
+            exit_status=int(number) if (number := how.removeprefix("exit status ")).isdecimal() else None,
         )
 
     @classmethod
@@ -136,6 +148,10 @@ class Failure:
             fingerprint=f"WalltimeExceeded in {task}",
         )
 
+    def with_evidence(self, evidence: Evidence) -> Self:
+        """The failure, and what the run said before it."""
+        return replace(self, warnings=evidence.warnings, output=evidence.output)
+
     @property
     def headline(self) -> str:
         """One line: task, exception and the start of its message."""
@@ -145,7 +161,20 @@ class Failure:
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, for the record."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key not in _RARE or value not in ((), "", None)}
+
+
+_RARE: Final = frozenset({"warnings", "output", "exit_status"})
+
+
+def _exit_status(error: BaseException) -> int | None:
+    match error:
+        case CommandError():
+            return error.status
+        case SystemExit(code=code):  # what the interpreter makes of it
+            return code if isinstance(code, int) else int(code is not None)
+        case _:
+            return None
 
 
 def _cause_of(error: BaseException) -> Cause:

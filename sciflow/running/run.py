@@ -81,6 +81,7 @@ class VariantRunner:
         # the user's Ctrl-C does not reach worker processes: there, a task has raised it
         self._passes = (HandedBackError, KeyboardInterrupt) if watchdog is None else (HandedBackError,)
         site = site or RunSite()
+        self._evidence = site.evidence
         keyed = [step for step in self._steps if step.task.name in shared or step.task.cache]
         self._keyed = [(step.task.name, step.footprint) for step in keyed]
         self._compiler = Compiler(definition, len(keyed), site)
@@ -123,7 +124,9 @@ class VariantRunner:
         keys = [task for task, _ in self._keyed]
         if step.task.name in keys:
             at = self._compiler.n_parameters + keys.index(step.task.name)
-            call = SharedCall(step.task.name, call, at, files, cached=step.task.cache, passes=self._passes)
+            call = SharedCall(
+                step.task.name, call, at, files, cached=step.task.cache, passes=self._passes, evidence=site.evidence
+            )
             self.shared[step.task.name] = call
         return call
 
@@ -240,9 +243,9 @@ class VariantRunner:
             failure = error.failure
         elif isinstance(error, TaskFailedError):
             assert error.__cause__ is not None
-            failure = Failure.of(error.__cause__, str(error))
+            failure = Failure.of(error.__cause__, str(error), self._evidence())
         else:
-            failure = Failure.of(error, self._steps[0].task.name)
+            failure = Failure.of(error, self._steps[0].task.name, self._evidence())
         n_retries = self.trail.n_retries
         self.trail.clear()
         return Ran(failure, n_retries, None) if n_retries else failure

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import cloudpickle
 import numpy as np
 
+from sciflow.running.evidence import no_evidence
 from sciflow.running.failure import Failure, HandedBackError
 from sciflow.space.table import Table
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sciflow.running.calls import Call, Slots
+    from sciflow.running.evidence import Evidence
 
 Key: TypeAlias = bytes
 """Ten bytes: the identity of the values of a footprint."""
@@ -143,6 +145,7 @@ class SharedCall:
     files : where values are kept for other workers
     cached : whether every value is kept
     passes : what is no failure of the run, and is raised
+    evidence : gives what a run that failed has said
     """
 
     def __init__(
@@ -154,9 +157,10 @@ class SharedCall:
         *,
         cached: bool,
         passes: tuple[type[BaseException], ...] = (HandedBackError, KeyboardInterrupt),
+        evidence: Callable[[], Evidence] = no_evidence,
     ) -> None:
         self.task = task
-        self._passes = passes
+        self._passes, self._evidence = passes, evidence
         self._call, self._key_slot, self._files, self._cached = call, key_slot, files, cached
         self._key: Key | None = None
         self._give: Callable[[], Any] = _nothing
@@ -219,9 +223,12 @@ class SharedCall:
         except self._passes:
             raise
         except BaseException as error:  # noqa: BLE001  sys.exit() too fails every variant that needs it, once
-            value = error.failure if isinstance(error, SharedRunError) else Failure.of(error, self.task)
+            value = error.failure if isinstance(error, SharedRunError) else self._failure(error)
         self.on_run()
         return value
+
+    def _failure(self, error: BaseException) -> Failure:
+        return Failure.of(error, self.task, self._evidence())
 
     def _remember(self, key: Key, give: Callable[[], Any], n_bytes: int) -> None:
         self._memory[key] = give, n_bytes
