@@ -208,6 +208,8 @@ def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each
             return f"first {facts.get('cause', 'failure')}{where}: {message or facts.get('fingerprint', '')}"
         case "worker.lost":
             how = facts.get("how") or facts.get("worker") or ""
+            if facts.get("cause") == "window":
+                return f"a worker was ended with what it ran: {how}"
             suspect = f"; it ran {facts['suspect']}" if facts.get("suspect") else ""
             return f"a worker died{f' ({how})' if how else ''}{suspect}"
         case "window.closed":

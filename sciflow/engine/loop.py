@@ -16,8 +16,10 @@ from sciflow.planning.batch import Batch
 from sciflow.planning.batching import batch_size
 from sciflow.planning.rows import RowSet
 from sciflow.quantities import render_seconds
+from sciflow.running.closing import GRACE_S
 from sciflow.running.failure import INFRASTRUCTURE, Failure
 from sciflow.running.live import NOBODY
+from sciflow.scheduling.span import longest_window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -345,8 +347,9 @@ class Loop:
 
     def _settle_lost(self, batch: Batch, parcel: Parcel, answer: Answer) -> None:
         """Find out what the dead worker left undone, and which variant it may have died of."""
-        how = answer.how
         note = self.watcher.note_of(batch)
+        answer = _of_closing(answer, note)
+        how = answer.how
         if parcel.until:
             left, n_done = parcel.positions, 0
         else:
@@ -356,7 +359,7 @@ class Loop:
             self._done(parcel.positions - left)
         if answer.cause in INFRASTRUCTURE:  # no variant is to blame
             self.watcher.lost(batch, how, None, n_done, answer.cause)
-            if answer.cause == "walltime":
+            if answer.cause in {"walltime", "window"}:
                 left = self._without_endless(left, note, batch, parcel)
             if len(left):
                 self._backlog.again(_only(parcel, left, careful=parcel.careful, alone=parcel.alone))
@@ -387,16 +390,29 @@ class Loop:
         if position is None or self.watcher.has_saved(self._row(position)):
             return left
         self._outlasted[position] += 1
-        if self._outlasted[position] < MOST_OUTLASTED:
+        had_all = self._had_a_whole_window(note)
+        if self._outlasted[position] < MOST_OUTLASTED and not had_all:
             return left
-        task = tuple(self.sharing.n_evaluations)[note.step] if note is not None and note.step != NOBODY else ""
-        why = Failure.outlasted(task, MOST_OUTLASTED)
+        tasks = tuple(self.sharing.n_evaluations)
+        task = tasks[note.step] if note is not None and note.step != NOBODY else tasks[0] if len(tasks) == 1 else ""
+        if note is not None and note.reason == "window":
+            often = "and it was the longest of the coming weeks" if had_all else f"{MOST_OUTLASTED} times"
+            why = Failure.overran(task, often)
+        else:
+            why = Failure.outlasted(task, MOST_OUTLASTED)
         self.watcher.give_up(self._row(position), batch, why)
         self.tally.n_failed += 1
         self.tally.failures[why.fingerprint] += 1
         one = RowSet.span(position, position + 1)
         self._done(one)
         return left - one
+
+    def _had_a_whole_window(self, note: Note | None) -> bool:
+        """Whether a variant that was ended at a closing had run for as long as the longest window."""
+        if note is None or note.reason != "window":
+            return False
+        longest = longest_window(self.gate.policy, self.gate.conditions())
+        return longest is not None and self.gate.now().timestamp() - note.started >= longest.length.total_seconds()
 
     def _judge_deaths(self, n_done: int, how: str) -> None:
         """Give up where workers die whatever they run: no variant is to blame, and it would never end."""
@@ -480,6 +496,13 @@ class Loop:
 
     def _row(self, position: int) -> int:
         return int(self.sharing.rows(np.array([position]))[0])
+
+
+def _of_closing(answer: Answer, note: Note | None) -> Answer:
+    """The answer with its cause where the worker ended itself after the closing."""
+    if note is None or note.reason != "window":
+        return answer
+    return replace(answer, cause="window", how=f"it still ran {GRACE_S:.0f} s after the closing")
 
 
 def _only(parcel: Parcel, positions: RowSet, *, careful: bool = False, alone: bool = False) -> Parcel:

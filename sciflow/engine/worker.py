@@ -26,6 +26,7 @@ from sciflow.planning.batch import STOP_EARLY_S, Ack, Batch
 from sciflow.provenance.environment import facts_of_this_process
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.checkpoint import forget
+from sciflow.running.closing import Closing
 from sciflow.running.context import RunSite
 from sciflow.running.failure import Failure, HandedBackError
 from sciflow.running.live import Live
@@ -161,6 +162,7 @@ class _Tools:
             evidence=self.output.evidence,
         )
         watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
+        self.closing = Closing(self.live) if work.in_worker else None
         self.files = Intermediates(root / "intermediates", work.codes)
         self.runner = VariantRunner(
             definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
@@ -180,10 +182,14 @@ class _Tools:
             call.kept = batch.kept
         self.live.batch(batch.number, batch.attempt)
         self._run = run = _Run(self, batch)
+        if self.closing is not None:
+            self.closing.begin(batch.stop_at)
         try:
             ack = run.keep() if batch.until else run.go()
         finally:
             self._run = None
+            if self.closing is not None:
+                self.closing.over()
         self.live.idle(ack.n_done + ack.n_failed, ack.busy_s)
         self.process.rest()
         if self._untold is not None:

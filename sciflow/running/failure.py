@@ -152,6 +152,19 @@ class Failure:
         """The failure, and what the run said before it."""
         return replace(self, warnings=evidence.warnings, output=evidence.output)
 
+    @classmethod
+    def overran(cls, task: str, how_often: str) -> Self:
+        """Describe a run that takes longer than the windows in which it may run."""
+        return cls(
+            cause="window",
+            task=task,
+            type="WindowExceeded",
+            message=f"it still ran when its window had closed ({how_often}); allow more hours or spill_minutes, have "
+            "the task save its state and go on later (context.checkpoint), or run it at any hour (--now)",
+            traceback="",
+            fingerprint=f"WindowExceeded in {task}",
+        )
+
     @property
     def headline(self) -> str:
         """One line: task, exception and the start of its message."""

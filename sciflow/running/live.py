@@ -34,7 +34,7 @@ _STARTED, _DEADLINE, _PROGRESS, _BUSY_S, _RSS, _FINISHED = range(8, 14)
 NOBODY: Final = -1
 """No row, or no step: nothing of the user's runs."""
 
-REASONS: Final = ("", "timeout", "out_of_memory", "recycled")
+REASONS: Final = ("", "timeout", "out_of_memory", "recycled", "window")
 """Why a worker ended itself."""
 
 
