@@ -342,7 +342,9 @@ def _heard_refusal(submission: Submission) -> str:
     """In which words the first job was refused a further one; empty when it was not, or says nothing in time."""
     give_up = time.monotonic() + _LISTEN_S
     try:
-        while time.monotonic() < give_up and submission.end is None:
+        is_over = False
+        while not is_over:
+            is_over = time.monotonic() > give_up or submission.end is not None  # before it ends, it has said so
             if (word := submission.word_of_node) is not None:
                 return "" if word["may_submit"] else str(word["words"])
             time.sleep(_LOOK_S)
