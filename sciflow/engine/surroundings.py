@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sciflow.errors import EnvironmentMismatchError
-from sciflow.provenance.mismatch import mismatch_words, mismatches
-from sciflow.store.directory import SweepDirectory
+from sciflow.store.environments import keep_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +56,8 @@ class WorkerEnvironment:
         """In what it differs from the driver's: ``host``, ``differences``; None when in nothing that matters."""
         if self._surroundings is expected.surroundings:
             return
+        from sciflow.provenance.mismatch import mismatch_words, mismatches  # noqa: PLC0415  workers on other nodes
+
         found = mismatches(expected.surroundings.facts, self._surroundings.facts)
         if found and expected.on_mismatch == "error":
             raise EnvironmentMismatchError(
@@ -75,7 +76,7 @@ class WorkerEnvironment:
         if len(sys.modules) != self._n_modules:
             record = self._surroundings.record()
             if record != self._record:
-                self._digest = SweepDirectory.open(self._root).add_environment(record)
+                self._digest = keep_environment(self._root, record)
                 self._record = record
             self._n_modules = len(sys.modules)
         return self._digest

@@ -10,19 +10,18 @@ import os
 import platform
 import sys
 from dataclasses import dataclass, field
-from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from sciflow.provenance.conda import conda_packages
-from sciflow.provenance.locks import Lock, find_locks
 from sciflow.provenance.machine import container, locale_facts, machine_facts, system_facts
 from sciflow.provenance.numerics import numeric_facts
-from sciflow.provenance.packages import normalized, read_installed
 from sciflow.provenance.variables import kept_variables, loaded_modules, own_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from importlib.metadata import Distribution
     from pathlib import Path
+
+    from sciflow.provenance.locks import Lock
 
 SCHEMA: Final = 2
 """Version of the record; it rises when a key changes its meaning or goes away. Records without one are of version 1."""
@@ -99,10 +98,16 @@ class Surroundings:
         locks: tuple[Lock, ...] = (),
         *,
         variables: Mapping[str, str] = os.environ,
-        distributions: Iterable[metadata.Distribution] | None = None,
+        distributions: Iterable[Distribution] | None = None,
     ) -> Self:
         """Find out what holds here."""
-        installed = read_installed(metadata.distributions() if distributions is None else distributions)
+        # most workers are of their driver's place and need none of these
+        from importlib.metadata import distributions as all_distributions  # noqa: PLC0415
+
+        from sciflow.provenance.conda import conda_packages  # noqa: PLC0415
+        from sciflow.provenance.packages import normalized, read_installed  # noqa: PLC0415
+
+        installed = read_installed(all_distributions() if distributions is None else distributions)
         conda = conda_packages()
         known = {} if conda is None else {normalized(name): version for name, version in conda["versions"].items()}
         versions = {**known, **{normalized(name): version for name, version in installed.versions.items()}}
@@ -145,16 +150,25 @@ class Surroundings:
         }
 
 
-def surroundings_of(folder: Path) -> Surroundings:
-    """What holds here for code in *folder*."""
-    return Surroundings.here(find_locks(folder))
+def surroundings_of(
+    folder: Path | None,
+    *,
+    variables: Mapping[str, str] = os.environ,
+    distributions: Iterable[Distribution] | None = None,
+) -> Surroundings:
+    """What holds here for code in *folder*, beside which lock files are looked for; None to look for none."""
+    if folder is None:
+        return Surroundings.here(variables=variables, distributions=distributions)
+    from sciflow.provenance.locks import find_locks  # noqa: PLC0415  the driver's
+
+    return Surroundings.here(find_locks(folder), variables=variables, distributions=distributions)
 
 
 def capture_environment(
     folder: Path | None = None,
     *,
     variables: Mapping[str, str] = os.environ,
-    distributions: Iterable[metadata.Distribution] | None = None,
+    distributions: Iterable[Distribution] | None = None,
 ) -> dict[str, Any]:
     """The environment of this process, as JSON data.
 
@@ -201,8 +215,7 @@ def capture_environment(
         ``variables``
             Environment variables that change numbers; see `sciflow.provenance.variables`.
     """
-    locks = () if folder is None else find_locks(folder)
-    return Surroundings.here(locks, variables=variables, distributions=distributions).record(variables)
+    return surroundings_of(folder, variables=variables, distributions=distributions).record(variables)
 
 
 def usable_cores() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
@@ -138,6 +137,8 @@ def _merged(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, 
 
 def _of_toml(text: str) -> Iterator[tuple[str, str]]:
     """Of uv, Poetry, PDM and PEP 751; only the lines that count, for tomllib takes a second for a large file."""
+    import tomllib  # noqa: PLC0415  workers compare, and few read
+
     try:
         data = tomllib.loads("\n".join(_TOML_LINES.findall(text)))
     except tomllib.TOMLDecodeError:

@@ -56,7 +56,7 @@ def read_installed(distributions: Iterable[Distribution]) -> Installed:
     origins = {
         name: origin
         for name, _, one in chosen
-        if (origin := read_origin(one.read_text("direct_url.json"), one.read_text("INSTALLER")))
+        if (text := one.read_text("direct_url.json")) and (origin := read_origin(text, one.read_text("INSTALLER")))
     }
     return Installed({name: version for name, version, _ in chosen}, origins, tuple(folders))
 
@@ -73,7 +73,7 @@ def _name_and_version(text: str) -> tuple[str, str]:
     return facts.get("Name", ""), facts.get("Version", "")
 
 
-def read_origin(text: str | None, installer: str | None = None) -> dict[str, Any] | None:
+def read_origin(text: str, installer: str | None = None) -> dict[str, Any] | None:
     """Where a package came from, without credentials and paths; None for one from an index.
 
     Parameters
@@ -92,7 +92,7 @@ def read_origin(text: str | None, installer: str | None = None) -> dict[str, Any
         on the machine that built it.
     """
     try:
-        data: object = json.loads(text) if text else None
+        data: object = json.loads(text)
     except ValueError:
         return None
     return _origin(cast("dict[str, Any]", data), installer) if isinstance(data, dict) else None

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
-from sciflow.canonical import content_digest, from_plain
+from sciflow.canonical import from_plain
 from sciflow.errors import FormatError, StoreError, SweepMismatchError
 from sciflow.store.atomic import is_temporary, numbered, publish, sync_directory, write_error
+from sciflow.store.environments import keep_environment
 from sciflow.store.frame import newer_format
 from sciflow.store.segment import SegmentWriter, is_gone
 from sciflow.store.snapshot import SESSION_SUFFIX, Snapshot, take_snapshot
@@ -173,11 +174,7 @@ class SweepDirectory:
         StoreWriteError
             It cannot be written.
         """
-        digest = content_digest(dict(data))
-        path = self.path / "environment" / f"{digest}.json"
-        if not path.exists():
-            publish(path, json.dumps(dict(data), indent=1).encode())
-        return digest
+        return keep_environment(self.path, data)
 
     def environments(self) -> dict[str, dict[str, Any]]:
         """The environments that variants ran in, by digest."""
