@@ -17,7 +17,7 @@ from sciflow.engine.chain import BARREN, EndOfJob, begin_of, mark_of, why_give_u
 from sciflow.engine.controller import Ears
 from sciflow.engine.gate import Gate
 from sciflow.engine.generation import GenerationOfJobs
-from sciflow.engine.job import controller_job, job_prefix
+from sciflow.engine.job import Turn, controller_job, job_prefix
 from sciflow.engine.submit import JobController
 from sciflow.engine.watch import Watch
 from sciflow.errors import BatchError
@@ -39,6 +39,8 @@ class Queue:
     running: set = field(default_factory=set)
     cancelled: list = field(default_factory=list)
     workers: dict = field(default_factory=dict)
+    n_submitted: int | None = None
+    cannot_cancel: bool = False
 
     def script(self, job):
         self.written = job
@@ -67,10 +69,12 @@ class Queue:
         return {job_id: JobEnd("node_lost", "NODE_FAIL") for job_id in job_ids}
 
     def cancel(self, job_ids):
+        if self.cannot_cancel:
+            raise BatchError("no scancel on this node")
         self.cancelled += job_ids
 
     def limits(self, queue):
-        return Limits(walltime_s=self.walltime_s)
+        return Limits(walltime_s=self.walltime_s, n_submitted=self.n_submitted)
 
     @property
     def left(self):
@@ -104,7 +108,7 @@ def handlers():
         signal.signal(one, handler)
 
 
-def submit(folder, queue, *, warned_at=(), policy=None, n=8, **request):
+def submit(folder, queue, *, warned_at=(), policy=None, n=8, job=None, **request):
     """Submit a sweep whose task notes each call, and at some variants gets the warning that its walltime ends."""
     for a in warned_at:
         (folder / f"warn-{a}").touch()
@@ -123,17 +127,19 @@ def submit(folder, queue, *, warned_at=(), policy=None, n=8, **request):
     workflow.add_task("task", task)
     workflow.add_parameter_space({"a": range(n)})
     engine = sciflow.Engine("inline", directory=folder / "sweeps", policy=policy, progress=False)
-    return engine.submit(workflow, controller=InQueue(queue), **request)
+    controller = InQueue(queue) if job is None else InQueue(queue, job)
+    return engine.submit(workflow, controller=controller, **request)
 
 
-def turn(sweep, queue, number, job_id=None):
+def turn(sweep, queue, number, job_id=None, *, is_turn=False):
     """Let the job of this number have its turn."""
     submission = newest_submission(SweepDirectory.open(sweep.directory))
-    job_id = job_id or next(one for one, job in queue.left.items() if job.name.endswith(f".{number}"))
+    ending = ".turns" if is_turn else f".{number}"
+    job_id = job_id or next(one for one, job in queue.left.items() if job.name.endswith(ending))
     queue.running.add(job_id)
     ears = Ears(is_armed=False)
     ears.listen(stop="hand_over")
-    status = GenerationOfJobs(submission, number, queue, ears, {"SCIFLOW_JOB_ID": job_id}).run()
+    status = GenerationOfJobs(submission, number, queue, ears, {"SCIFLOW_JOB_ID": job_id}, is_turn=is_turn).run()
     queue.running.discard(job_id)
     queue.asked.pop(job_id, None)
     return status
@@ -254,6 +260,96 @@ def test_a_job_that_cannot_queue_a_successor_works_and_says_at_its_end_that_noth
     assert end_of(sweep)["how"] == "stopped"
     assert "no further one could be queued" in str(sweep.status())
     assert calls(tmp_path)
+
+
+BEFOREHAND = JobController(walltime="1h", nodes_submit=False, n_turns=3)
+
+
+def test_where_nodes_may_not_submit_jobs_are_queued_beforehand_and_the_last_act_cancels_the_rest(
+    tmp_path, queue, capsys
+):
+    sweep = submit(tmp_path, queue, warned_at=(2,), job=BEFOREHAND)
+    queued = [(job.name.partition("-controller-")[2], job.after, job.turn_after) for job in queue.asked.values()]
+    queue.refusal = "submissions from nodes are not allowed here"
+
+    assert turn(sweep, queue, 1, is_turn=True) == 0
+    assert end_of(sweep) is None
+    assert turn(sweep, queue, 2, is_turn=True) == 0
+
+    assert queued == [("1.turns", None, ()), ("1.turns", None, ("101",)), ("1.turns", None, ("101", "102"))]
+    assert "3 jobs are in the queue now, 101 to 103" in capsys.readouterr().err
+    assert calls(tmp_path) == list(range(8))
+    assert end_of(sweep)["how"] == "finished"
+    assert queue.cancelled == ["103"]
+
+
+def test_jobs_that_nobody_can_cancel_end_by_themselves_when_their_turn_comes(tmp_path, queue, capsys):
+    sweep = submit(tmp_path, queue, job=BEFOREHAND)
+    queue.cannot_cancel = True
+    submission = newest_submission(SweepDirectory.open(sweep.directory))
+
+    turn(sweep, queue, 1, is_turn=True)
+    body = controller_job(submission, 2, turn=Turn()).body
+    done = subprocess.run(["/bin/sh", "-x"], input=body, capture_output=True, text=True, check=False)
+
+    assert "what is left in the queue ends when its turn comes: no scancel" in capsys.readouterr().err
+    assert list(queue.left) == ["102", "103"]
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "+ exit 0"  # before anything else is loaded
+    assert turn(sweep, queue, 2, is_turn=True) == 0
+    assert calls(tmp_path) == list(range(8))
+
+
+def test_the_last_of_the_jobs_that_were_queued_beforehand_says_so(tmp_path, queue):
+    sweep = submit(tmp_path, queue, warned_at=(2,), job=replace(BEFOREHAND, n_turns=1))
+
+    assert turn(sweep, queue, 1, is_turn=True) == 1
+
+    assert end_of(sweep)["how"] == "stopped"
+    assert "the last of the jobs that were queued beforehand is over; submit the sweep again" in str(sweep.status())
+    assert not sweep.status().is_driven
+
+
+def test_fewer_jobs_are_queued_beforehand_where_a_site_allows_no_more(tmp_path, queue):
+    queue.n_submitted = 2
+
+    submit(tmp_path, queue, job=BEFOREHAND)
+
+    assert len(queue.asked) == 2
+
+
+def test_of_a_refusal_on_a_node_the_next_submission_knows(tmp_path, queue):
+    unknown = JobController(walltime="1h", n_turns=2)
+    submission = newest_submission(SweepDirectory.open(submit(tmp_path, queue).directory))
+    submission.tell_word_of_node(may_submit=False, words="not from nodes")
+    submission.tell_end("stopped")
+    queue.asked.clear()
+
+    submit(tmp_path, queue, job=unknown)
+
+    assert [job.name.rpartition(".")[2] for job in queue.asked.values()] == ["turns", "turns"]
+
+
+def test_what_the_first_job_was_told_is_known_and_a_full_queue_is_no_refusal(tmp_path, queue):
+    sweep = submit(tmp_path, queue)
+    queue.refusal = "not from nodes"
+    turn(sweep, queue, 1)
+
+    word = newest_submission(SweepDirectory.open(sweep.directory)).word_of_node
+
+    assert word == {"may_submit": False, "words": "not from nodes"}
+
+
+def test_while_the_window_is_shut_a_job_of_many_passes_its_turn(tmp_path, queue):
+    opens, closes = (f"{datetime.now(UTC) + timedelta(hours=n):%H:%M}" for n in (5, 6))
+    policy = sciflow.scheduling.parse_policy("off_peak", {"preferred_hours": f"{opens}-{closes}", "timezone": "UTC"})
+    sweep = submit(tmp_path, queue, policy=policy, job=BEFOREHAND)
+
+    assert {round((job.begin - datetime.now(UTC)) / timedelta(hours=1)) for job in queue.asked.values()} == {5, 29}
+    assert turn(sweep, queue, 1, is_turn=True) == 0
+    assert calls(tmp_path) == []
+    assert list(queue.left) == ["102", "103"]
+    assert sweep.status().state == "submitted"
 
 
 def test_a_sweep_that_was_cancelled_in_the_queue_ends_with_its_job(tmp_path, queue):
