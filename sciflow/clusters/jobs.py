@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 
+from sciflow.batch.nodes import find_nodes
 from sciflow.batch.system import Job
 from sciflow.clusters.dasked import Payload, drain_worker, run_batch
 from sciflow.clusters.keys import new_keys
 from sciflow.clusters.office import Arrival, Office
-from sciflow.clusters.pool import Pool
+from sciflow.clusters.pool import MOST_GROWTH, Pool
 from sciflow.clusters.protocol import Answer
 from sciflow.clusters.roster import Roster, Seat
 from sciflow.clusters.supervisor import Inquest, Supervisor
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sciflow.batch.nodes import Node
     from sciflow.batch.site import Site
     from sciflow.batch.system import BatchSystem, Limits
     from sciflow.clusters.protocol import Setting
@@ -98,6 +100,7 @@ class JobWorkers:
     def __init__(self, system: BatchSystem, options: JobOptions, payload: bytes, setting: Setting) -> None:
         self._system, self._options, self._setting = system, options, setting
         self._limits: dict[str | None, Limits] = {}
+        self._nodes: dict[str | None, frozenset[Node]] = {}
         self._priority = () if setting.priority is None else setting.priority.job_options(system.name)
         self._roster = Roster()
         self._lock = threading.RLock()
@@ -142,10 +145,54 @@ class JobWorkers:
         with self._lock:
             return self._roster.n_seats(resource_class)
 
+    def most_memory(self, resource_class: str) -> float:
+        """How many times the memory that a class asks for one worker may have: up to that of the largest node."""
+        pool = self._pools[resource_class]
+        job_bytes = self._job_bytes(pool)
+        if job_bytes is None:
+            return 1.0
+        largest = self._largest(pool)
+        most = MOST_GROWTH if largest is None else largest / job_bytes
+        return min(max(most, pool.had_memory), pool.most_memory)
+
+    def _job_bytes(self, pool: Pool) -> int | None:
+        """The memory of a job as the first one has it.
+
+        Where none is asked for it is what the batch system says of jobs, or a share of a node as large as that of its
+        cores; None when nobody tells.
+        """
+        resources = pool.kind.resources
+        asked = resources.memory_bytes or self._options.memory_bytes
+        if asked is not None:
+            return asked * pool.per_job
+        cores = resources.cores * pool.per_job
+        shares = [node.memory_bytes * cores // node.cores for node in self._nodes_of(pool)]
+        return pool.job_bytes or min(shares, default=None)
+
+    def _largest(self, pool: Pool) -> int | None:
+        """The memory of the largest node that a large job may have."""
+        return max((node.memory_bytes for node in self._nodes_of(pool)), default=None)
+
+    def _nodes_of(self, pool: Pool) -> list[Node]:
+        """The nodes of a pool's queue that are large enough for one worker, as far as users are told."""
+        resources = pool.kind.resources
+        queue = self._options.queue or self._options.site.place(pool.kind.name, gpus=resources.gpus).queue
+        with self._lock:
+            if queue not in self._nodes:
+                self._nodes[queue] = find_nodes(self._system.name, queue)
+            nodes = self._nodes[queue]
+        return [n for n in nodes if n.cores >= resources.cores and n.gpus >= resources.gpus and n.memory_bytes > 0]
+
     def demand(self, waiting: Mapping[str, int]) -> None:
         """Note how many runs wait or are under way; jobs follow."""
         for name, n in waiting.items():
-            self._pools[name].demand = n
+            pool = self._pools[name]
+            with self._lock:
+                beyond = self._roster.take_beyond(name, pool.most_memory)
+                large = self._roster.large(name)
+            pool.demand, pool.large = n, large
+            for batch in beyond:  # it ends as it would in the largest job that there is
+                self._answer_lost(batch, "out_of_memory", pool.why_no_more)
 
     def submit(self, batch: Batch) -> None:
         """Send a batch to the next worker that is free and has the time for it."""
@@ -173,10 +220,13 @@ class JobWorkers:
         self._draining = True
         with self._lock:
             waiting = self._roster.take_all()
-        for batch in waiting:
-            self._answers.put(Answer(batch, Ack(0, 0, 0.0, n_left=batch.n_variants)))
+        self._hand_back(waiting)
         with contextlib.suppress(OSError, TimeoutError):  # a worker that cannot be reached runs nothing either
             self._office.client.run(drain_worker, self._token, on_error="ignore")
+
+    def _hand_back(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self._answers.put(Answer(batch, Ack(0, 0, 0.0, n_left=batch.n_variants)))
 
     def close(self) -> None:
         """End every job."""
@@ -186,8 +236,11 @@ class JobWorkers:
     # ---------------------------------------------------------------------------------------------------- the workers
 
     def _dispatch(self) -> None:
+        now = time.time()
         with self._lock:
-            given = [] if self._closed else self._roster.assign(time.time())
+            given = [] if self._closed else self._roster.assign(now)
+            late = self._roster.take_late(now)
+        self._hand_back(late)
         for seat, batch in given:
             key = f"{self._token}-{batch.number}-{uuid.uuid4().hex[:8]}"
             future: Any = self._office.client.submit(
@@ -213,10 +266,21 @@ class JobWorkers:
             if self._awaited.get(address) is waiting:
                 del self._awaited[address]
         with self._lock:
+            seat = self._roster.seats.get(address)
             if self._closed or not self._roster.settle(address, batch.number):
                 return
+        if seat is not None and answer.ack is not None:
+            self._note_ack(seat, batch, answer.ack)
         self._dispatch()  # before the driver hears of it: the worker waits
         self._answers.put(answer)
+
+    def _note_ack(self, seat: Seat, batch: Batch, ack: Ack) -> None:
+        pool = self._pools[seat.resource_class]
+        if not seat.is_large:
+            pool.settled()
+        job = pool.jobs.get(seat.number)
+        if ack.n_left and job is not None and job.is_preempted:
+            self.tell("batch.handed_back", batch=batch.number, variants=ack.n_left, cause="preempted", job=job.job_id)
 
     def _met(self, arrival: Arrival) -> None:
         """A worker came or went; called in the thread of Dask's scheduler."""
@@ -235,7 +299,9 @@ class JobWorkers:
         if job.state is not None and job.state.ends_at is not None:
             ends_at = job.state.ends_at
         with self._lock:
-            self._roster.add(Seat(arrival.address, resource_class, number, time.time(), ends_at))
+            seat = Seat(arrival.address, resource_class, number, time.time(), ends_at)
+            seat.memory, seat.is_large, seat.is_dismissed = job.memory, job.is_large, job.is_retired
+            self._roster.add(seat)
 
     def _lost(self, address: str) -> None:
         with self._lock:
@@ -254,23 +320,23 @@ class JobWorkers:
 
     # ------------------------------------------------------------------------------------------------- the supervisor
 
-    def job(self, pool: Pool, number: int, log: Path) -> Job | None:
+    def job(self, pool: Pool, number: int, log: Path, memory: float | None = None) -> Job | None:
         """The job to submit next; None while no job is to start."""
         options, resources = self._options, pool.kind.resources
         place = options.site.place(pool.kind.name, gpus=resources.gpus)
         queue = options.queue or place.queue
-        wanted = round((options.walltime_s or place.walltime_s or WALLTIME_S) * pool.growth["time"])
+        wanted = round((options.walltime_s or place.walltime_s or WALLTIME_S) * pool.time)
         slot = self._setting.slot(min(wanted, self._longest(queue) or wanted), LEAST_WORK_S)
         if slot is None or self._draining:
             return None
-        memory = resources.memory_bytes or options.memory_bytes
+        n_workers = pool.per_job if memory is None else 1
         name = _name_of(pool.kind.name, number)
         body = worker_body(
             self._office.address,
             name,
             self._security,
             cores=resources.cores,
-            processes=pool.per_job,
+            processes=n_workers,
             interface=options.interface,
             python=options.python,
             prologue=options.prologue,
@@ -280,9 +346,9 @@ class JobWorkers:
             name=f"{self._prefix}{pool.kind.name}-{number}",
             body=body,
             log=log,
-            cores=resources.cores * pool.per_job,
-            memory_bytes=None if memory is None else round(memory * pool.per_job * pool.growth["memory"]),
-            gpus=resources.gpus * pool.per_job,
+            cores=resources.cores * n_workers,
+            memory_bytes=self._memory(pool, pool.memory if memory is None else memory),
+            gpus=resources.gpus * n_workers,
             walltime_s=slot.walltime_s,
             least_walltime_s=slot.least_walltime_s,
             begin=slot.begin,
@@ -292,6 +358,16 @@ class JobWorkers:
             options=(*self._priority, *options.options),  # of options that are given twice the last one holds
         )
         return options.site.placed(job, pool.kind.name)
+
+    def _memory(self, pool: Pool, multiple: float) -> int | None:
+        """The memory to ask for; None is the site's default."""
+        if multiple == 1.0 and not (pool.kind.resources.memory_bytes or self._options.memory_bytes):
+            return None
+        job_bytes = self._job_bytes(pool)
+        if job_bytes is None or multiple == 1.0:
+            return job_bytes
+        # to the last byte, which a multiple may miss
+        return min(round(job_bytes * multiple), self._largest(pool) or sys.maxsize)
 
     def _longest(self, queue: str | None) -> int | None:
         """The longest walltime that a queue allows."""
@@ -307,7 +383,11 @@ class JobWorkers:
         with self._lock:
             self._refresh_ends(pool)
             mine = [seat for seat in self._roster.seats.values() if seat.resource_class == pool.kind.name]
-            fit = {seat.number for seat in mine if not seat.is_sure or seat.takes(pool.variant_s, now)}
+            fit = {
+                seat.number
+                for seat in mine
+                if not seat.is_dismissed and (not seat.is_sure or seat.takes(pool.variant_s, now))
+            }
             return [seat.number for seat in mine if seat.number not in fit]
 
     def _refresh_ends(self, pool: Pool) -> None:
@@ -325,6 +405,20 @@ class JobWorkers:
             busy = {seat.number for seat in mine if seat.batch is not None}
             since = {seat.number: max(one.idle_since for one in mine if one.number == seat.number) for seat in mine}
         return {number: now - at for number, at in since.items() if number not in busy}
+
+    def retire(self, pool: Pool, number: int, *, soon: bool) -> None:
+        """Give the workers of a job nothing more; *soon*, they are to hand back what they have not begun."""
+        with self._lock:
+            self._roster.retire(pool.kind.name, number)
+            mine = [s.address for s in self._roster.seats.values() if _is_of(s, pool, number)]
+        if soon and mine:
+            self._office.soon(self._drain_workers, mine)
+
+    async def _drain_workers(self, addresses: list[str]) -> None:
+        with contextlib.suppress(OSError, TimeoutError):  # a worker that cannot be reached is gone before its time
+            await self._office.client.run(  # pyright: ignore[reportGeneralTypeIssues]  awaitable in Dask's thread
+                drain_worker, self._token, workers=addresses, on_error="ignore"
+            )
 
     def dismiss(self, pool: Pool, number: int) -> bool:
         """Give the workers of a job nothing more, as it is about to be cancelled; False when one of them is busy."""
@@ -351,6 +445,10 @@ async def _answer_of(batch: Batch, future: Any) -> Answer:
         raise
     except Exception as error:  # noqa: BLE001  whatever the worker raised is the driver's to judge
         return Answer(batch, error=error)
+
+
+def _is_of(seat: Seat, pool: Pool, number: int) -> bool:
+    return (seat.resource_class, seat.number) == (pool.kind.name, number)
 
 
 def _name_of(resource_class: str, number: int) -> str:

@@ -27,8 +27,8 @@ class Answer:
     ack : the worker's answer, or None when its process died
     error : what the worker raised instead of answering (the store cannot be written, say), or None
     how : how its process died, if that is known: ``signal 11 (SIGSEGV)``, ``exit status 3``
-    cause : what ended its job or node, when that is known and was not the process's own doing: ``node_lost``,
-        ``preempted``, ``walltime``, ``cancelled``
+    cause : what ended its job or node, when that is known: ``node_lost``, ``preempted``, ``walltime``, ``cancelled``,
+        which are not the process's own doing, or ``out_of_memory``
     """
 
     batch: Batch
@@ -101,6 +101,10 @@ class Workers(Protocol):
         """How many of them are for batches of this class."""
         ...
 
+    def most_memory(self, resource_class: str) -> float:
+        """How many times the memory that this class asks for a worker may have; 1 where all are as they are."""
+        ...
+
     def demand(self, waiting: Mapping[str, int]) -> None:
         """Note how many runs wait or are under way, by resource class."""
         ...
@@ -132,6 +136,11 @@ class OfOneKind:
         """All of them."""
         del resource_class
         return self.n_slots
+
+    def most_memory(self, resource_class: str) -> float:
+        """What they have."""
+        del resource_class
+        return 1.0
 
     def demand(self, waiting: Mapping[str, int]) -> None:
         """Nothing follows from it."""

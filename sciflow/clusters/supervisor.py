@@ -6,16 +6,17 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sciflow.batch.system import Limits, log_of
 from sciflow.clusters.pool import Pool, PoolJob
 from sciflow.errors import BatchError, BatchLimitError, BatchUnreachableError, SweepError
+from sciflow.quantities import render_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sciflow.batch.system import BatchSystem, Job, JobEnd, JobState
@@ -37,9 +38,12 @@ _CAUSES = {
     "preempted": "preempted",
     "node_lost": "node_lost",
     "cancelled": "cancelled",
+    "out_of_memory": "out_of_memory",
     "unknown": "worker_lost",
 }
 """How a job ended → why its variants run again; else it may be their own doing."""
+_TOLD_TO_GO = frozenset({"finished", "exit", "walltime", "cancelled", "unknown"})
+"""How jobs end, in the batch system's words, that it had told to make room for others."""
 
 T = TypeVar("T")
 
@@ -65,8 +69,15 @@ class Inquest:
 class Orders(Protocol):
     """What the supervisor asks of those for whom it supervises."""
 
-    def job(self, pool: Pool, number: int, log: Path) -> Job | None:
-        """The job to submit as number *number* of a pool, or None when now is not the moment."""
+    def job(self, pool: Pool, number: int, log: Path, memory: float | None = None) -> Job | None:
+        """The job to submit as number *number* of a pool, or None when now is not the moment.
+
+        With *memory* it is one for variants that need so many times what their class asks for.
+        """
+        ...
+
+    def most_memory(self, resource_class: str) -> float:
+        """How many times the memory that a class asks for a job may have."""
         ...
 
     def spent_jobs(self, pool: Pool) -> list[int]:
@@ -75,6 +86,10 @@ class Orders(Protocol):
 
     def idle_jobs(self, pool: Pool) -> dict[int, float]:
         """Numbers of jobs whose workers have nothing to do, and for how many seconds."""
+        ...
+
+    def retire(self, pool: Pool, number: int, *, soon: bool) -> None:
+        """Give the workers of a job nothing more; *soon*, they are to hand back what they have not begun."""
         ...
 
     def dismiss(self, pool: Pool, number: int) -> bool:
@@ -152,13 +167,10 @@ class Supervisor:
         """A worker of this job has come."""
         job = self._pools[resource_class].jobs.get(number)
         if job is not None:
-            job.n_came += 1
-            job.n_there += 1
-            job.alone_since = None
+            self._pools[resource_class].came(job)
             with self._lock:
                 for one in self._inquests:
                     one.is_replaced |= (one.resource_class, one.number) == (resource_class, number)
-            self._pools[resource_class].n_barren = 0
             if job.state is None or job.state.ends_at is None:
                 self._look_soon()  # when its job ends
         return job
@@ -213,11 +225,16 @@ class Supervisor:
         for pool in self._pools.values():
             idle = self._orders.idle_jobs(pool)
             bored = [number for number, idle_s in idle.items() if idle_s > _BORED_S]
-            n_new, over = pool.decide(self._useless(pool), idle.keys(), bored)
-            # to cancel a job whose worker is gone would hide why, which the batch system may still find out
-            told = [job for job in over if not self._is_asked_about(pool, job)]
+            useless = self._useless(pool)
+            n_new, over = pool.decide(useless, idle.keys(), bored)
+            large, large_over, yielding = pool.decide_large(useless, idle.keys())
+            # the batch system is to say why, of a job that is preempted or whose worker is gone: that hides it
+            told = [job for job in (*over, *large_over) if not job.is_preempted and not self._is_asked_about(pool, job)]
             self._cancel([job for job in told if self._orders.dismiss(pool, job.number)])
-            self._submit(pool, n_new)
+            for job in yielding:
+                job.is_retired = True
+                self._orders.retire(pool, job.number, soon=False)
+            self._submit(pool, [*large, *[None] * n_new])
 
     def _is_asked_about(self, pool: Pool, job: PoolJob) -> bool:
         with self._lock:
@@ -227,7 +244,8 @@ class Supervisor:
         """Jobs that do nothing more for us."""
         now = self._now()
         lonely = (one for one in pool.jobs.values() if one.alone_since and now - one.alone_since > _LONELY_S)
-        return {*self._orders.spent_jobs(pool), *(one.number for one in lonely)}
+        preempted = (one.number for one in pool.jobs.values() if one.is_preempted)
+        return {*self._orders.spent_jobs(pool), *(one.number for one in lonely), *preempted}
 
     def _look_soon(self) -> None:
         self._pause_s = LOOK_S
@@ -274,35 +292,60 @@ class Supervisor:
         before, job.state = job.state, state
         if state.phase == "running" and (before is None or before.phase == "waiting"):
             self._orders.tell("job.started", job=job.job_id, node=state.node, resource_class=pool.kind.name)
-        if state.phase == "waiting" and state.reason and state.reason != self._told_reason:
+        if state.is_preempted and not (before is not None and before.is_preempted):
+            self._orders.tell("job.preempted", job=job.job_id, node=state.node, resource_class=pool.kind.name)
+            self._orders.retire(pool, job.number, soon=True)
+        if pool.job_bytes is None and job.memory == 1.0:
+            pool.job_bytes = state.memory_bytes
+        if state.phase == "waiting":
+            self._note_waiting(pool, job, state)
+
+    def _note_waiting(self, pool: Pool, job: PoolJob, state: JobState) -> None:
+        if state.reason and state.reason != self._told_reason:
             self._told_reason = state.reason
             self._orders.tell("job.waiting", job=job.job_id, reason=state.reason, never=state.never)
-        if state.phase == "waiting" and job.n_came:
+        if job.n_came:
             words = f"its job {job.job_id} was put back into the queue"
             for one in self._taken(lambda one: (one.resource_class, one.number) == (pool.kind.name, job.number)):
                 one.answer("preempted", words)
-        if state.phase == "waiting" and state.never:
-            self._orders.fail(
-                SweepError(
-                    f"job {job.job_id} for workers ({_asked(pool)}) can never run as things are; the batch system "
-                    f"says: {state.reason}"
-                )
+        if state.never and not job.cancelled:
+            if self._shrunk(pool, job, state.reason):
+                self._cancel([job])
+            else:
+                self._never_runs(pool, job, state.reason)
+
+    def _shrunk(self, pool: Pool, job: PoolJob, words: str) -> bool:
+        """Whether a job that cannot be had asked for more than others, so that the sweep goes on without such."""
+        asked = "" if job.memory_bytes is None else f" with {render_bytes(job.memory_bytes)} of memory"
+        if not pool.shrink(job, f"no job{asked} can be had: {words}"):
+            return False
+        self._orders.tell("job.refused", words=words, resource_class=pool.kind.name)
+        return True
+
+    def _never_runs(self, pool: Pool, job: PoolJob, reason: str) -> None:
+        self._orders.fail(
+            SweepError(
+                f"job {job.job_id} for workers ({_asked(pool)}) can never run as things are; the batch system "
+                f"says: {reason}"
             )
+        )
 
     def _bury(self, pool: Pool, job: PoolJob, end: JobEnd) -> None:
         del pool.jobs[job.number]
+        if job.is_preempted and end.how in _TOLD_TO_GO:
+            end = replace(end, how="preempted")
         job.end = end
         self._orders.tell(
             "job.ended",
             job=job.job_id,
-            how="finished" if job.cancelled else end.how,
+            how="finished" if job.cancelled and end.how != "preempted" else end.how,
             words=end.words,
             node=end.node,
             log=str(log_of(job.log, job.job_id)),
             resource_class=pool.kind.name,
         )
         if not job.cancelled:
-            pool.grow(end.how)
+            self._grow(pool, job, end)
         if job.n_came == 0 and not job.cancelled and end.how not in {"preempted", "node_lost", "cancelled"}:
             pool.n_barren += 1
             if pool.n_barren >= _PATIENCE:
@@ -314,10 +357,16 @@ class Supervisor:
                 )
         self._close_inquests(job, pool, end)
 
+    def _grow(self, pool: Pool, job: PoolJob, end: JobEnd) -> None:
+        most = self._orders.most_memory(pool.kind.name) if end.how == "out_of_memory" else 1.0
+        pool.grow(job, end.how, most)
+
     # ------------------------------------------------------------------------------------------------------- inquests
 
     def _close_inquests(self, job: PoolJob, pool: Pool, end: JobEnd) -> None:
         words = f"its job {job.job_id} ended: {end.words or end.how}" + (f" on {end.node}" if end.node else "")
+        if end.how == "out_of_memory" and job.had_bytes is not None:
+            words += f"; it had {render_bytes(job.had_bytes)} of memory"
         for one in self._taken(lambda one: (one.resource_class, one.number) == (pool.kind.name, job.number)):
             one.answer(_CAUSES.get(end.how, ""), words)
 
@@ -346,16 +395,17 @@ class Supervisor:
                 job.cancelled = True
             self._ask(lambda: self._system.cancel([job.job_id for job in jobs]))
 
-    def _submit(self, pool: Pool, n_new: int) -> None:
+    def _submit(self, pool: Pool, wanted: Sequence[float | None]) -> None:
+        """Submit jobs: a large one for each memory, as a multiple, and an ordinary one for None."""
         n = min(
-            n_new,
+            len(wanted),
             self._most_waiting - sum(one.n_waiting for one in self._pools.values()),
             self._n_allowed(pool),
         )
-        for _ in range(n):
+        for memory in wanted[: max(0, n)]:
             if self._now() < self._submit_at or self._over.is_set():
                 return
-            if not self._submit_one(pool):
+            if not self._submit_one(pool, memory):
                 return
 
     def _n_allowed(self, pool: Pool) -> int:
@@ -364,25 +414,39 @@ class Supervisor:
         allowed = math.inf if self._limits.n_submitted is None else self._limits.n_submitted - n_mine - self._n_others
         most_cores = self._orders.most_cores()
         if most_cores is not None:
-            in_use = sum(len(one.jobs) * one.per_job * one.kind.resources.cores for one in self._pools.values())
+            in_use = sum(
+                (1 if job.is_large else one.per_job) * one.kind.resources.cores
+                for one in self._pools.values()
+                for job in one.jobs.values()
+            )
             allowed = min(allowed, (most_cores - in_use) // (pool.per_job * pool.kind.resources.cores))
         return max(0, int(min(allowed, 10**6)))
 
-    def _submit_one(self, pool: Pool) -> bool:
+    def _submit_one(self, pool: Pool, memory: float | None) -> bool:
         number = self._n_submitted + 1
         log = self._logs / f"job-{pool.kind.name or 'worker'}-%j.log"
-        job = self._orders.job(pool, number, log)
+        job = self._orders.job(pool, number, log, memory)
         if job is None:
             return False
         self._n_submitted = number
         script = self._system.script(job)
         # its worker may be here before we hear that the job was taken
-        submitted = pool.jobs[number] = PoolJob("", number, log, time.time(), job.walltime_s)
+        submitted = pool.jobs[number] = PoolJob(
+            "",
+            number,
+            log,
+            time.time(),
+            job.walltime_s,
+            job.memory_bytes,
+            pool.memory if memory is None else memory,
+            pool.time,
+            memory is not None,
+        )
         job_id = None
         try:
             job_id = self._ask(lambda: self._system.submit(script), raises=True)
         except BatchError as error:
-            self._refused(pool, error, is_late=_is_late(job))
+            self._refused(pool, submitted, error, is_late=_is_late(job))
         else:
             if job_id is None:
                 self._submit_at = self._now() + LOOK_S
@@ -392,12 +456,21 @@ class Supervisor:
         submitted.job_id = job_id
         pool.n_refused, pool.was_taken = 0, True
         log = log_of(log, job_id)
-        self._orders.tell("job.submitted", job=job_id, resource_class=pool.kind.name, job_name=job.name, log=str(log))
+        self._orders.tell(
+            "job.submitted",
+            job=job_id,
+            resource_class=pool.kind.name,
+            job_name=job.name,
+            log=str(log),
+            memory_bytes=job.memory_bytes,
+        )
         self._look_soon()
         return True
 
-    def _refused(self, pool: Pool, error: BatchError, *, is_late: bool) -> None:
+    def _refused(self, pool: Pool, job: PoolJob, error: BatchError, *, is_late: bool) -> None:
         """Try again later; what the batch system refuses every time is not asked for ever."""
+        if not isinstance(error, BatchLimitError) and not is_late and self._shrunk(pool, job, str(error)):
+            return
         pool.n_refused += 1
         self._submit_at = self._now() + min(LOOK_S * 2**pool.n_refused, _LONGEST_PAUSE_S)
         self._orders.tell("job.refused", words=str(error), resource_class=pool.kind.name)

@@ -171,7 +171,8 @@ class Loop:
     _workers: Workers = field(init=False)
     _backlog: Backlog = field(init=False)
     _deaths: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
-    _outlasted: Counter[int] = field(init=False, default_factory=Counter[int])  # variants → jobs that ended before them
+    _outlasted: Counter[tuple[str, int]] = field(init=False, default_factory=Counter[tuple[str, int]])
+    """Runs → jobs that ended before them."""
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _mean_s: dict[str, float] = field(init=False, default_factory=dict[str, float])  # of the runs of a shared task
     _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
@@ -277,18 +278,20 @@ class Loop:
             kept=parcel.kept,
             careful=parcel.careful or parcel.alone or slow,
             alone=parcel.alone,
-            resource_class=self.sharing.classes.of_task(parcel.until),
+            resource_class=(resource_class := self.sharing.classes.of_task(parcel.until)),
+            memory=parcel.memory,
+            may_grow=(parcel.alone or parcel.until != "") and parcel.memory < self._workers.most_memory(resource_class),
             variant_s=self._mean_s.get(parcel.until),
         )
         self._in_flight[batch.number] = batch, parcel
-        self._n_sent[batch.resource_class] += 1
+        self._n_sent[batch.resource_class] += not parcel.is_large
         self._workers.submit(batch)
 
     # ------------------------------------------------------------------------------------------------------- settle
 
     def _settle(self, answer: Answer) -> None:
         batch, parcel = self._in_flight.pop(answer.batch.number)
-        self._n_sent[batch.resource_class] -= 1
+        self._n_sent[batch.resource_class] -= not parcel.is_large
         if answer.error is not None:
             raise answer.error
         ack = answer.ack
@@ -310,6 +313,9 @@ class Loop:
         n_run = len(positions) - ack.n_left
         later = np.isin(batch.rows[:n_run], ack.deferred)
         self._done(RowSet.from_rows(positions[:n_run][~later]))
+        if (parcel.alone and ack.n_left) or (parcel.is_large and later.any()):
+            self._backlog.again(parcel)
+            return
         if ack.n_left:
             self._backlog.give_back(parcel, RowSet.from_rows(positions[n_run:]))
         if later.any():
@@ -323,7 +329,7 @@ class Loop:
         if len(done):
             self._backlog.staged(_only(parcel, done), ack.busy_s / len(done), self._workers.batch_s)
         if len(left):
-            self._backlog.again(_only(parcel, left))
+            self._backlog.again(_only(parcel, left, alone=parcel.alone, memory=parcel.memory))
 
     def _learn_mean(self, parcel: Parcel, ack: Ack) -> None:
         n = len(parcel.positions) - ack.n_left
@@ -349,63 +355,78 @@ class Loop:
         """Find out what the dead worker left undone, and which variant it may have died of."""
         note = self.watcher.note_of(batch)
         answer = _of_closing(answer, note)
-        how = answer.how
-        if parcel.until:
-            left, n_done = parcel.positions, 0
-        else:
-            missing = self.watcher.missing_of(RowSet.from_rows(batch.rows))
-            left = self._positions(missing)
-            n_done = len(parcel.positions) - len(left)
-            self._done(parcel.positions - left)
+        left, n_done = self._left_of(batch, parcel)
         if answer.cause in INFRASTRUCTURE:  # no variant is to blame
-            self.watcher.lost(batch, how, None, n_done, answer.cause)
-            if answer.cause in {"walltime", "window"}:
+            self.watcher.lost(batch, answer.how, None, n_done, answer.cause)
+            is_over = answer.cause in {"walltime", "window"}
+            if is_over:
                 left = self._without_endless(left, note, batch, parcel)
-            if len(left):
-                self._backlog.again(_only(parcel, left, careful=parcel.careful, alone=parcel.alone))
+            # one that outlasts every job is to be found
+            again = replace(parcel, careful=parcel.careful or is_over)
+            self._send_again(left, again, halved=is_over and note is None)
             return
-        self._judge_deaths(n_done, how)
+        left = self._blame(left, n_done, note, parcel, answer)
+        noted = batch.careful or (note is not None and note.reason != "")
+        # not begun, as far as we know; but where notes cannot be kept the culprit must be found too
+        again = replace(parcel, careful=note is not None and not noted, alone=False, memory=1.0)
+        self._send_again(left, again, halved=note is None)
+
+    def _left_of(self, batch: Batch, parcel: Parcel) -> tuple[RowSet, int]:
+        """Positions that a dead worker left undone, and how many it did."""
+        if parcel.until:
+            return parcel.positions, 0
+        left = self._positions(self.watcher.missing_of(RowSet.from_rows(batch.rows)))
+        self._done(parcel.positions - left)
+        return left, len(parcel.positions) - len(left)
+
+    def _blame(self, left: RowSet, n_done: int, note: Note | None, parcel: Parcel, answer: Answer) -> RowSet:
+        """Run the variant that the worker may have died of alone, or give it up; give what else is left."""
+        how, batch = answer.how, answer.batch
+        starved = answer.cause == "out_of_memory" or (note is not None and note.reason == "out_of_memory")
         self._share_failure(note, left, parcel)
         suspect = self._suspect(note, left, batch)
-        self.watcher.lost(batch, how, None if suspect is None else self._row(suspect), n_done)
-        if suspect is not None:
-            left = left - RowSet.span(suspect, suspect + 1)
-            self._run_alone(suspect, batch, parcel, note, how)
-        if not len(left):
-            return
-        if note is None:  # not begun, as far as we know; but where notes cannot be kept the culprit must be found too
-            for half in left.split(len(left) // 2):
-                if len(half):
-                    self._backlog.again(_only(parcel, half))
+        if suspect is None and starved and batch.alone and len(left):  # it may have read its inputs only
+            suspect = int(left.starts[0])
+        row = None if suspect is None else self._row(suspect)
+        if suspect is None or not starved:
+            self._judge_deaths(n_done, how)
+        self.watcher.lost(batch, how, row, n_done, "out_of_memory" if starved else answer.cause)
+        if suspect is None:
+            return left
+        if starved:
+            self._run_with_more(suspect, batch, parcel, note, how)
         else:
-            noted = batch.careful or bool(note.reason)
-            self._backlog.again(_only(parcel, left, careful=not noted))
+            self._run_alone(suspect, batch, parcel, note, how)
+        return left - RowSet.span(suspect, suspect + 1)
+
+    def _send_again(self, left: RowSet, parcel: Parcel, *, halved: bool) -> None:
+        """Have positions of a parcel run once more, in two parcels where the culprit among them is to be found."""
+        for part in left.split(len(left) // 2) if halved else (left,):
+            if len(part):
+                again = _only(parcel, part, careful=parcel.careful, alone=parcel.alone, memory=parcel.memory)
+                self._backlog.again(again)
 
     def _without_endless(self, left: RowSet, note: Note | None, batch: Batch, parcel: Parcel) -> RowSet:
-        """Give up a variant that outlasts every job, however long they became; give what is to run again.
+        """Give up a run that outlasts every job, however long they became; give what is to run again.
 
         One that saves its state gets further each time.
         """
-        position = None if parcel.until else self._suspect(note, left, batch)
+        position = self._suspect(note, left, batch)
         if position is None or self.watcher.has_saved(self._row(position)):
             return left
-        self._outlasted[position] += 1
+        key = (parcel.until, position)
+        self._outlasted[key] += 1
         had_all = self._had_a_whole_window(note)
-        if self._outlasted[position] < MOST_OUTLASTED and not had_all:
+        if self._outlasted[key] < MOST_OUTLASTED and not had_all:
             return left
-        tasks = tuple(self.sharing.n_evaluations)
-        task = tasks[note.step] if note is not None and note.step != NOBODY else tasks[0] if len(tasks) == 1 else ""
+        task = self._task_of(note, parcel)
         if note is not None and note.reason == "window":
             often = "and it was the longest of the coming weeks" if had_all else f"{MOST_OUTLASTED} times"
             why = Failure.overran(task, often)
         else:
             why = Failure.outlasted(task, MOST_OUTLASTED)
-        self.watcher.give_up(self._row(position), batch, why)
-        self.tally.n_failed += 1
-        self.tally.failures[why.fingerprint] += 1
-        one = RowSet.span(position, position + 1)
-        self._done(one)
-        return left - one
+        self._give_up(position, batch, parcel, note, why)
+        return left - RowSet.span(position, position + 1)
 
     def _had_a_whole_window(self, note: Note | None) -> bool:
         """Whether a variant that was ended at a closing had run for as long as the longest window."""
@@ -451,15 +472,30 @@ class Loop:
 
     def _run_alone(self, position: int, batch: Batch, parcel: Parcel, note: Note | None, how: str) -> None:
         """Run a variant that may have killed its worker with nothing else in its batch, or give it up."""
-        alone = _only(parcel, RowSet.span(position, position + 1), alone=True)
         key = (parcel.until, position)
         self._deaths[key] += batch.alone
-        why = self._why(note, how)
+        why = self._why(note, how, parcel)
         patience = PATIENCE if note is not None else 2 * PATIENCE
         if self._deaths[key] < patience and why.cause != "timeout":
-            self._backlog.again(alone)
+            one = RowSet.span(position, position + 1)
+            self._backlog.again(_only(parcel, one, alone=True, memory=parcel.memory))
             return
+        self._give_up(position, batch, parcel, note, why)
+
+    def _run_with_more(self, position: int, batch: Batch, parcel: Parcel, note: Note | None, how: str) -> None:
+        """Run a variant for which the memory was not enough alone, with more where that can be had, or give it up."""
+        most = self._workers.most_memory(batch.resource_class)
+        memory = more_memory(batch.memory, most, alone=batch.alone)
+        if memory is None:
+            self._give_up(position, batch, parcel, note, Failure.starved(self._task_of(note, parcel), how))
+            return
+        one = RowSet.span(position, position + 1)
+        self._backlog.again(_only(parcel, one, alone=True, memory=memory))
+
+    def _give_up(self, position: int, batch: Batch, parcel: Parcel, note: Note | None, why: Failure) -> None:
+        """Record that a run fails, for every variant that needs it."""
         self._n_barren = 0
+        alone = _only(parcel, RowSet.span(position, position + 1), alone=True)
         shared = "" if parcel.until else self._shared_task(note)
         if shared:  # its failure is that of every variant that needs it, this one included
             self.watcher.give_up_shared(shared, self._row(position), why)
@@ -474,15 +510,21 @@ class Loop:
         self.tally.failures[why.fingerprint] += 1
         self._done(alone.positions)
 
-    def _why(self, note: Note | None, how: str) -> Failure:
+    def _why(self, note: Note | None, how: str, parcel: Parcel) -> Failure:
         """What killed a worker, as far as its note and the end of its process tell."""
         if note is None:
             return Failure.crash("", how)
-        tasks = tuple(self.sharing.n_evaluations)
-        task = tasks[note.step] if note.step != NOBODY else tasks[0] if len(tasks) == 1 else ""
+        task = self._task_of(note, parcel)
         if note.reason == "timeout":
             return Failure.limit("timeout", task, render_seconds(note.deadline - note.started))
         return Failure.crash(task, how)
+
+    def _task_of(self, note: Note | None, parcel: Parcel) -> str:
+        """The task that ran when a worker died, if that is known."""
+        tasks = tuple(self.sharing.n_evaluations)
+        if note is not None and note.step != NOBODY:
+            return tasks[note.step]
+        return parcel.until or (tasks[0] if len(tasks) == 1 else "")
 
     # ------------------------------------------------------------------------------------------------------- rows
 
@@ -498,6 +540,21 @@ class Loop:
         return int(self.sharing.rows(np.array([position]))[0])
 
 
+def more_memory(had: float, most: float, *, alone: bool) -> float | None:
+    """How much memory a variant gets for which it was not enough; None when nothing is left to be tried.
+
+    Parameters
+    ----------
+    had, most
+        What its worker had, and what one may have, as multiples of what its class asks for.
+    alone
+        Whether it ran alone: else others may have left it little.
+    """
+    if had < most:
+        return min(2 * had, most)
+    return None if alone else had
+
+
 def _of_closing(answer: Answer, note: Note | None) -> Answer:
     """The answer with its cause where the worker ended itself after the closing."""
     if note is None or note.reason != "window":
@@ -505,10 +562,20 @@ def _of_closing(answer: Answer, note: Note | None) -> Answer:
     return replace(answer, cause="window", how=f"it still ran {GRACE_S:.0f} s after the closing")
 
 
-def _only(parcel: Parcel, positions: RowSet, *, careful: bool = False, alone: bool = False) -> Parcel:
+def _only(
+    parcel: Parcel, positions: RowSet, *, careful: bool = False, alone: bool = False, memory: float = 1.0
+) -> Parcel:
     """The part of a parcel at some of its positions; values that its variants share may be kept by now."""
     evaluations: tuple[int, ...] = ()
     if parcel.until:
         by_position: dict[int, int] = dict(zip(parcel.positions.rows().tolist(), parcel.evaluations, strict=True))
         evaluations = tuple(by_position[position] for position in positions.rows().tolist())
-    return replace(parcel, positions=positions, evaluations=evaluations, kept=True, careful=careful, alone=alone)
+    return replace(
+        parcel,
+        positions=positions,
+        evaluations=evaluations,
+        kept=True,
+        careful=careful,
+        alone=alone,
+        memory=memory,
+    )

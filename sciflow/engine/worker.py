@@ -161,7 +161,7 @@ class _Tools:
             generation=work.facts["generation"],
             evidence=self.output.evidence,
         )
-        watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
+        self.watchdog = watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
         self.closing = Closing(self.live) if work.in_worker else None
         self.files = Intermediates(root / "intermediates", work.codes)
         self.runner = VariantRunner(
@@ -180,6 +180,8 @@ class _Tools:
         self.stop_at = batch.stop_at
         for call in self.runner.shared.values():
             call.kept = batch.kept
+        if self.watchdog is not None:
+            self.watchdog.memory = batch.memory
         self.live.batch(batch.number, batch.attempt)
         self._run = run = _Run(self, batch)
         if self.closing is not None:
@@ -477,8 +479,8 @@ class _Run:
         step = self._tools.work.definition.steps[live.step]
         failure = Failure.limit(reason, step.task.name, self._limit_of(step, reason))
         failure = failure.with_evidence(self._tools.output.evidence())
-        if reason == "out_of_memory" and not batch.alone and not batch.until:
-            failure = None  # others may have left it little: it is run alone first
+        if reason == "out_of_memory" and (batch.may_grow or not (batch.alone or batch.until)):
+            failure = None  # others may have left it little, or a job may have more: it is run alone first
         if failure is not None and step.task.name in self._runner.shared:  # for all variants that need this run
             table = self._tools.space.take(np.array([live.row]))
             self._tools.files.write(step.task.name, self._runner.key(table, step.task.name), failure)
@@ -494,7 +496,8 @@ class _Run:
     def _limit_of(self, step: Any, reason: str) -> str:
         if reason == "timeout":
             return render_seconds(step.timeout_s)
-        return render_bytes(self._tools.work.definition.resources[step.task.name].memory_bytes or 0)
+        most_bytes = self._tools.work.definition.resources[step.task.name].memory_bytes or 0
+        return render_bytes(round(most_bytes * self._batch.memory))
 
 
 def job_of(environ: Mapping[str, str]) -> dict[str, str]:

@@ -59,6 +59,8 @@ class Parcel:
         Whether each variant is noted as it starts, so that one that kills its worker can be found.
     alone
         Whether the one variant has killed a worker before.
+    memory
+        How many times the memory that its class asks for its worker is to have; more than once only where it is alone.
     """
 
     positions: RowSet
@@ -68,6 +70,12 @@ class Parcel:
     kept: bool = False
     careful: bool = False
     alone: bool = False
+    memory: float = 1.0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has a worker of its own, which takes no room from others."""
+        return self.memory > 1
 
 
 @dataclass(slots=True, eq=False)
@@ -134,15 +142,16 @@ class Backlog:
 
     @property
     def n_waiting(self) -> int:
-        """Variants that no worker has yet."""
+        """Variants that no worker has yet, without those that have workers of their own."""
         waiting = sum(len(positions) for _, positions in self._waiting)
         blocked = sum(len(one.positions) for one in self._blocked if one.stage is None)
-        return waiting + blocked + sum(len(one.positions) for one in self._ready if not one.until)
+        return waiting + blocked + sum(len(one.positions) for one in self._ready if not one.until and not one.is_large)
 
     def n_ready(self, resource_class: str) -> int:
         """Runs that only wait for a worker of this class."""
         classes = self.sharing.classes
-        return sum(len(one.positions) for one in self._ready if classes.of_task(one.until) == resource_class)
+        ready = (one for one in self._ready if not one.is_large)
+        return sum(len(one.positions) for one in ready if classes.of_task(one.until) == resource_class)
 
     # ------------------------------------------------------------------------------------------------- handing out
 
@@ -175,7 +184,7 @@ class Backlog:
 
     def _take_ready(self, has_room: Callable[[str], bool]) -> Parcel | None:
         for k, one in enumerate(self._ready):
-            if has_room(self.sharing.classes.of_task(one.until)):
+            if one.is_large or has_room(self.sharing.classes.of_task(one.until)):
                 del self._ready[k]
                 return one
         return None

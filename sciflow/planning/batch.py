@@ -31,6 +31,8 @@ class Batch:
     careful : whether each variant is noted as it starts, so that one that kills its worker can be found
     alone : whether its one variant has killed a worker before, so that what ends it now is final
     resource_class : which kind of worker it is for
+    memory : how many times the memory that its class asks for its worker has at least
+    may_grow : whether it is sent to a worker with more memory when this one has not enough
     variant_s : mean seconds of such variants so far; None when nobody knows
     """
 
@@ -44,6 +46,8 @@ class Batch:
     careful: bool = False
     alone: bool = False
     resource_class: str = ""
+    memory: float = 1.0
+    may_grow: bool = False
     variant_s: float | None = None
 
     @property

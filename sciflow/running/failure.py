@@ -126,13 +126,27 @@ class Failure:
         timeout = reason == "timeout"
         what = "ran longer than its limit of" if timeout else "used more memory than its limit of"
         kind = "TimeoutExceeded" if timeout else "MemoryExceeded"
+        remedy = "" if timeout else f"; {_more_memory(task)}"
         return cls(
             cause="timeout" if timeout else "out_of_memory",
             task=task,
             type=kind,
-            message=f"task {task!r} {what} {limit}, and its worker process was ended",
+            message=f"task {task!r} {what} {limit}, and its worker process was ended{remedy}",
             traceback="",
             fingerprint=f"{kind} in {task}",
+        )
+
+    @classmethod
+    def starved(cls, task: str, how: str) -> Self:
+        """Describe a run that has not enough memory in the largest job that there is; *how* its last job ended."""
+        return cls(
+            cause="out_of_memory",
+            task=task,
+            type="MemoryExhausted",
+            message=f"there was not enough memory for it, alone in the largest job that could be had ({how}); "
+            f"{_more_memory(task)}, in a queue whose nodes have that, or make it need less",
+            traceback="",
+            fingerprint=f"MemoryExhausted in {task}",
         )
 
     @classmethod
@@ -148,10 +162,6 @@ class Failure:
             fingerprint=f"WalltimeExceeded in {task}",
         )
 
-    def with_evidence(self, evidence: Evidence) -> Self:
-        """The failure, and what the run said before it."""
-        return replace(self, warnings=evidence.warnings, output=evidence.output)
-
     @classmethod
     def overran(cls, task: str, how_often: str) -> Self:
         """Describe a run that takes longer than the windows in which it may run."""
@@ -164,6 +174,10 @@ class Failure:
             traceback="",
             fingerprint=f"WindowExceeded in {task}",
         )
+
+    def with_evidence(self, evidence: Evidence) -> Self:
+        """The failure, and what the run said before it."""
+        return replace(self, warnings=evidence.warnings, output=evidence.output)
 
     @property
     def headline(self) -> str:
@@ -178,6 +192,10 @@ class Failure:
 
 
 _RARE: Final = frozenset({"warnings", "output", "exit_status"})
+
+
+def _more_memory(task: str) -> str:
+    return f"ask for more with set_resource_requirements({{{task or 'its task'!r}: {{'memory_gb': ...}}}})"
 
 
 def _exit_status(error: BaseException) -> int | None:

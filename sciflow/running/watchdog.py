@@ -59,6 +59,8 @@ class Watchdog:
         self._thread: threading.Thread | None = None
         self._memory = _Memory()
         self._look_s = _SLOWEST_LOOK_S
+        self.memory = 1.0
+        """How many times the memory of its limit a task may use now, in a job that has so much more."""
         self.has_limits = False
         """Whether some task has a limit."""
 
@@ -89,7 +91,7 @@ class Watchdog:
         self._live.task(k, math.inf if timeout_s is None else time.time() + timeout_s)
         with self._lock:
             self._deadline = math.inf if timeout_s is None else time.monotonic() + timeout_s
-            self._most_bytes = math.inf if most_bytes is None else most_bytes
+            self._most_bytes = math.inf if most_bytes is None else most_bytes * self.memory
 
     def _over(self) -> None:
         with self._lock:  # held for good by a watchdog that is ending the process

@@ -180,11 +180,184 @@ def test_work_for_a_moment_is_not_worth_further_workers():
     assert pool.decide((), ()) == (1, [])
 
 
-@pytest.mark.parametrize(("how", "what"), [("out_of_memory", "memory"), ("walltime", "time")])
-def test_later_jobs_ask_for_more_of_what_was_not_enough_up_to_a_limit(how, what):
-    pool = Pool(KIND, most=1)
-    for _ in range(10):
-        pool.grow(how)
-    pool.grow("node_lost")
+def ended(pool, how, **facts):
+    job = PoolJob("1", 1, Path("log"), 0.0, memory=pool.memory, time=pool.time, **({"n_came": 1} | facts))
+    pool.grow(job, how, 16.0)
+    return job
 
-    assert pool.growth == {"memory": 1.0, "time": 1.0} | {what: MOST_GROWTH}
+
+def test_later_jobs_are_longer_where_jobs_ended_at_their_walltime_up_to_a_limit():
+    pool = Pool(KIND, most=1)
+    times = []
+    for _ in range(6):
+        times.append(pool.time)
+        ended(pool, "walltime")
+    ended(pool, "node_lost")
+
+    assert times == [1, 2, 4, 8, 16, MOST_GROWTH]
+    assert (pool.time, pool.memory) == (MOST_GROWTH, 1)
+
+
+@pytest.mark.parametrize("how", ["walltime", "out_of_memory"])
+def test_many_jobs_that_end_at_once_tell_no_more_than_one(how):
+    pool = Pool(KIND, most=8)
+    for job in [PoolJob(str(k), k, Path("log"), 0.0, n_came=int(how == "walltime")) for k in range(8)]:
+        pool.grow(job, how, 16.0)
+
+    assert pool.time * pool.memory == 2
+
+
+def test_one_variant_that_needs_more_memory_than_others_makes_no_job_of_others_larger():
+    pool = Pool(KIND, most=4)
+    for _ in range(50):
+        for _ in range(4):
+            pool.settled()
+        ended(pool, "out_of_memory")
+        ended(pool, "out_of_memory", is_large=True)
+
+    assert pool.memory == 1
+
+
+def test_where_most_jobs_have_not_enough_memory_all_later_ones_have_more():
+    pool = Pool(KIND, most=4)
+    for _ in range(100):
+        ended(pool, "out_of_memory")
+
+    assert pool.memory == 16
+
+
+def test_a_job_without_memory_for_its_worker_to_start_is_followed_by_a_larger_one():
+    pool = Pool(KIND, most=4)
+    ended(pool, "out_of_memory", n_came=0)
+
+    assert pool.memory == 2
+
+
+def test_what_was_refused_is_not_asked_for_again():
+    pool = Pool(KIND, most=4)
+    fine, refused = PoolJob("1", 1, Path("log"), 0.0, memory=2.0), PoolJob("2", 2, Path("log"), 0.0, memory=4.0)
+    pool.memory = 4.0
+    pool.came(fine)
+
+    assert pool.shrink(refused, "refused")
+    assert (pool.most_memory, pool.memory) == (2.0, 2.0)
+    assert not pool.shrink(fine, "refused")  # one like that was there: it is refused for another reason
+
+
+def test_a_walltime_that_is_refused_ends_its_growth():
+    pool = Pool(KIND, most=4)
+    ended(pool, "walltime")
+
+    assert pool.shrink(PoolJob("2", 2, Path("log"), 0.0, time=2.0), "refused")
+    ended(pool, "walltime")
+    assert pool.time == 1
+
+
+def test_each_variant_that_needs_a_large_job_gets_one_beside_those_of_others():
+    pool = started(4, most=8)
+    pool.demand, pool.large = 100, [2.0, 8.0, 2.0]
+
+    assert pool.decide((), ()) == (1, [])
+    assert pool.decide_large((), ()) == ([8.0, 2.0, 2.0], [], [])
+
+
+def test_a_large_job_serves_who_needs_less_and_goes_when_nobody_wants_it():
+    pool = Pool(KIND, 8, jobs={1: PoolJob("1", 1, Path("log"), 0.0, memory=8.0, is_large=True, n_came=1, n_there=1)})
+    pool.large = [2.0]
+    assert pool.decide_large((), ()) == ([], [], [])
+
+    pool.large = []
+    _, over, _ = pool.decide_large((), idle={1})
+    assert [job.number for job in over] == [1]
+
+
+def test_where_others_have_all_places_one_of_them_makes_room():
+    pool = started(4, most=4)
+    pool.demand, pool.large = 100, [2.0]
+
+    new, over, yielding = pool.decide_large((), ())
+    assert (new, over, [job.number for job in yielding]) == ([], [], [1])
+    pool.jobs[1].is_retired = True
+    assert pool.decide_large({1}, ()) == ([], [], [])
+    del pool.jobs[1]
+    assert pool.decide_large((), ()) == ([2.0], [], [])
+    assert pool.decide((), ()) == (0, [])
+
+
+def test_a_job_that_waits_gives_its_place_to_a_large_one():
+    pool = started(4, most=4)
+    pool.demand, pool.large, pool.jobs[3].n_came, pool.jobs[3].n_there = 100, [2.0], 0, 0
+
+    _, over = pool.decide((), ())
+    assert [job.number for job in over] == [3]
+
+
+class MixedSite:
+    """A pool whose variants need ordinary jobs, or large ones of their own."""
+
+    def __init__(self, pool, large, n_runs, random):
+        self.pool, self.waiting, self.n_runs, self.random = pool, list(large), n_runs, random
+        self.running = {}  # large job → memory of the variant that it runs
+        self.number = 0
+
+    @property
+    def is_over(self):
+        return not (self.waiting or self.running or self.n_runs or self.pool.jobs)
+
+    def step(self):
+        pool, jobs = self.pool, self.pool.jobs
+        pool.demand, pool.large = self.n_runs, [*self.waiting, *(jobs[number].memory for number in self.running)]
+        there = {job.number for job in jobs.values() if job.n_there}
+        busy = {number for number in there if number in self.running or (self.n_runs and not jobs[number].is_large)}
+        useless = {job.number for job in jobs.values() if job.is_retired}
+        n_new, over = pool.decide(useless, there - busy, there - busy)
+        new, large_over, yielding = pool.decide_large(useless, there - busy)
+        for job in (*over, *large_over):
+            assert job.number not in busy
+            del jobs[job.number]
+        for memory in (*new, *[None] * n_new):
+            self.number += 1
+            facts = {} if memory is None else {"memory": memory, "is_large": True}
+            jobs[self.number] = PoolJob(str(self.number), self.number, Path("log"), 0.0, **facts)
+        assert len(jobs) <= pool.most
+        for job in yielding:
+            job.is_retired = True
+
+    def work(self):
+        for job in list(self.pool.jobs.values()):
+            if self.random.random() < 0.5:
+                continue
+            if not job.n_came:
+                self.pool.came(job)
+            elif job.is_large:
+                self.work_in_large(job)
+            else:
+                self.n_runs = max(0, self.n_runs - 1)
+                if job.is_retired:
+                    del self.pool.jobs[job.number]
+
+    def work_in_large(self, job):
+        fits = [memory for memory in self.waiting if memory <= job.memory]
+        if job.number in self.running:
+            del self.running[job.number]
+        elif fits:
+            self.waiting.remove(fits[0])
+            self.running[job.number] = fits[0]
+
+
+@given(
+    pools,
+    st.lists(st.sampled_from([2.0, 4.0, 8.0]), max_size=12),
+    st.integers(0, 40),
+    st.randoms(use_true_random=False),
+)
+def test_large_variants_and_others_all_come_to_their_end_within_the_workers_that_may_be(pool, large, n_runs, random):
+    pool.per_job = 1
+    site = MixedSite(pool, large, n_runs, random)
+    for _ in range(3000):
+        site.step()
+        site.work()
+        if site.is_over:
+            break
+
+    assert site.is_over

@@ -36,18 +36,27 @@ class Rosters(RuleBasedStateMachine):
         resource_class=st.sampled_from(CLASSES),
         variant_s=st.none() | st.floats(0.01, 5000),
         stop_in=st.none() | st.floats(0, 3000),
+        memory=st.sampled_from([1.0, 1.0, 2.0, 4.0]),
     )
-    def put(self, resource_class, variant_s, stop_in):
+    def put(self, resource_class, variant_s, stop_in, memory):
         self.n_batches += 1
         stop_at = None if stop_in is None else self.now + stop_in
-        batch = batch_of(self.n_batches, resource_class, variant_s=variant_s, stop_at=stop_at)
+        batch = batch_of(self.n_batches, resource_class, variant_s=variant_s, stop_at=stop_at, memory=memory)
         self.waiting[batch.number] = batch
         self.roster.put(batch)
 
-    @rule(resource_class=st.sampled_from(CLASSES), job=st.integers(1, 4), left=st.just(math.inf) | st.floats(-50, 5000))
-    def come(self, resource_class, job, left):
+    @rule(
+        resource_class=st.sampled_from(CLASSES),
+        job=st.integers(1, 4),
+        left=st.just(math.inf) | st.floats(-50, 5000),
+        memory=st.sampled_from([1.0, 2.0, 4.0]),
+        is_large=st.booleans(),
+    )
+    def come(self, resource_class, job, left, memory, is_large):
         self.n_seats += 1
-        self.roster.add(Seat(f"tls://{self.n_seats}", resource_class, job, self.now, self.now + left))
+        seat = Seat(f"tls://{self.n_seats}", resource_class, job, self.now, self.now + left)
+        seat.memory, seat.is_large = memory, is_large and memory > 1
+        self.roster.add(seat)
 
     @precondition(lambda self: self.roster.seats)
     @rule(data=st.data())
@@ -72,6 +81,8 @@ class Rosters(RuleBasedStateMachine):
             self.seated[batch.number] = seat.address
             assert seat.resource_class == asked.resource_class
             assert not seat.is_dismissed
+            assert seat.memory == batch.memory >= asked.memory
+            assert asked.memory > 1 or not seat.is_large
             assert list(self.seated.values()).count(seat.address) == 1
             assert seat.ends_at - MARGIN_S > self.now
             stops = [math.inf if one.stop_at is None else one.stop_at for one in (asked, batch)]
@@ -84,7 +95,8 @@ class Rosters(RuleBasedStateMachine):
         self.assign()
         for seat in self.roster.seats.values():
             if seat.batch is None and seat.ends_at == math.inf and not seat.is_dismissed:
-                assert self.roster.n_waiting(seat.resource_class) == 0
+                mine = [one.memory for one in self.waiting.values() if one.resource_class == seat.resource_class]
+                assert not [one for one in mine if seat.suits(seat.resource_class, one)]
 
     @precondition(lambda self: self.seated)
     @rule(data=st.data())
@@ -105,6 +117,25 @@ class Rosters(RuleBasedStateMachine):
         before = [seat.is_dismissed for seat in mine]
         assert self.roster.dismiss(resource_class, job) is not busy
         assert [seat.is_dismissed for seat in mine] == (before if busy else [True] * len(mine))
+
+    @rule(resource_class=st.sampled_from(CLASSES), memory=st.sampled_from([1.0, 2.0]))
+    def take_beyond(self, resource_class, memory):
+        taken = {batch.number for batch in self.roster.take_beyond(resource_class, memory)}
+        mine = {n: one.memory for n, one in self.waiting.items() if one.resource_class == resource_class}
+        assert taken == {number for number, wanted in mine.items() if wanted > memory}
+        self.forget(taken)
+
+    @rule()
+    def take_late(self):
+        taken = {batch.number for batch in self.roster.take_late(self.now)}
+        stops = {number: one.stop_at for number, one in self.waiting.items()}
+        assert taken == {number for number, at in stops.items() if at is not None and at < self.now}
+        self.forget(taken)
+
+    def forget(self, numbers):
+        for number in numbers:
+            del self.waiting[number]
+        self.settled |= numbers
 
     @rule()
     def take_all(self):
@@ -147,6 +178,46 @@ def test_a_variant_longer_than_any_job_still_gets_a_fresh_one():
     roster.put(batch_of(1, variant_s=10_000))
 
     assert len(roster.assign(5)) == 1
+
+
+def large_seat(address, number, memory):
+    return Seat(address, "cpu1", number, since=0, memory=memory, is_large=True)
+
+
+def test_a_large_job_takes_what_needs_it_and_nothing_else():
+    roster = Roster()
+    roster.add(large_seat("large", 1, 4.0))
+    roster.put(batch_of(1))
+    assert roster.assign(0) == []
+    assert roster.n_seats("cpu1") == 0
+
+    roster.put(batch_of(2, memory=8.0))
+    roster.put(batch_of(3, memory=2.0))
+    assert roster.large("cpu1") == [8.0, 2.0]
+    assert [batch.number for _, batch in roster.assign(0)] == [3]
+    assert sorted(roster.large("cpu1")) == [4.0, 8.0]
+
+
+def test_what_needs_most_memory_finds_it_though_others_wait_longer():
+    roster = Roster()
+    for address, number, memory in (("most", 1, 8.0), ("more", 2, 2.0)):
+        roster.add(large_seat(address, number, memory))
+    roster.put(batch_of(1, memory=2.0))
+    roster.put(batch_of(2, memory=8.0))
+
+    assert {seat.address: batch.number for seat, batch in roster.assign(0)} == {"most": 2, "more": 1}
+
+
+def test_a_worker_that_is_retired_finishes_what_it_has():
+    roster = Roster()
+    roster.add(Seat("a", "cpu1", 7, since=0))
+    roster.put(batch_of(1))
+    roster.put(batch_of(2))
+    roster.assign(0)
+    roster.retire("cpu1", 7)
+
+    assert roster.settle("a", 1)
+    assert roster.assign(1) == []
 
 
 @pytest.mark.parametrize("is_dismissed", [True, False])

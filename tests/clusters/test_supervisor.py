@@ -102,10 +102,22 @@ class Sweep:
     may_start: bool = True
     events: list = field(default_factory=list)
     failure: Exception | None = None
+    most: float = 16.0
+    retired: list = field(default_factory=list)
 
-    def job(self, pool, number, log):
+    def job(self, pool, number, log, memory=None):
         name = f"{PREFIX}{pool.kind.name}-{number}"
-        return Job(name, "true", log, cores=pool.kind.resources.cores, walltime_s=600) if self.may_start else None
+        memory_bytes = round((pool.memory if memory is None else memory) * 2**30)
+        return (
+            Job(name, "true", log, pool.kind.resources.cores, memory_bytes, walltime_s=600) if self.may_start else None
+        )
+
+    def most_memory(self, resource_class):
+        return self.most
+
+    def retire(self, pool, number, *, soon):
+        self.retired.append((number, soon))
+        self.spent.add(number)
 
     def spent_jobs(self, pool):
         return sorted(self.spent)
@@ -257,7 +269,7 @@ def test_a_hundred_jobs_lost_one_by_one_are_replaced_one_by_one(tmp_path):
         ("cancelled", "cancelled"),
         ("unknown", "worker_lost"),
         ("exit", ""),
-        ("out_of_memory", ""),
+        ("out_of_memory", "out_of_memory"),
         ("finished", ""),
     ],
 )
@@ -413,7 +425,7 @@ def test_a_refusal_just_before_a_closing_ends_nothing(tmp_path):
     stage.system.refusal = BatchError("Invalid time-min specification")
     job = stage.sweep.job
 
-    def late(pool, number, log):
+    def late(pool, number, log, memory=None):
         return replace(job(pool, number, log), end_by=datetime.now(UTC) + timedelta(seconds=50))
 
     stage.sweep.job = late
@@ -598,3 +610,117 @@ def test_closing_leaves_no_job_of_this_sweep(tmp_path):
     stage.supervisor.close()
 
     assert list(stage.system.states) == [other]
+
+
+def announce(stage, job):
+    """The batch system says that a job has to go for others, in a moment."""
+    stage.system.states[job.job_id] = replace(stage.system.states[job.job_id], is_preempted=True, ends_at=1010.0)
+
+
+def test_a_job_that_has_to_go_for_others_is_replaced_and_left_to_its_end_which_is_told(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    stage.go(1)
+    job = stage.jobs[0]
+    announce(stage, job)
+    stage.go(70)
+    stage.sweep.idle[job.number] = 0.0  # it has handed back what it had
+    stage.go(5)
+
+    assert stage.sweep.retired == [(job.number, True)]
+    assert stage.system.cancelled == []
+    assert stage.system.asked["submit"] == 2
+    assert len(stage.sweep.told("job.preempted")) == 1
+    stage.system.end(job.job_id, JobEnd("preempted", "PREEMPTED"))
+    stage.go(70)
+    assert [facts["how"] for facts in stage.sweep.told("job.ended")] == ["preempted"]
+
+
+@pytest.mark.parametrize(("how", "told"), [("finished", "preempted"), ("node_lost", "node_lost")])
+def test_a_job_that_leaves_by_itself_within_its_grace_was_preempted(how, told, tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    stage.go(1)
+    job = stage.jobs[0]
+    announce(stage, job)
+    stage.go(70)
+    answers = stage.lose(job, JobEnd(how, "in its own words"))
+    stage.go(20)
+
+    assert [cause for cause, _ in answers] == [told]
+    assert [facts["how"] for facts in stage.sweep.told("job.ended")] == [told]
+
+
+def test_a_worker_that_memory_was_not_enough_for_says_how_much_it_had(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    answers = stage.lose(stage.jobs[0], JobEnd("out_of_memory", "OUT_OF_MEMORY", node="node3"))
+    stage.go(10)
+
+    [(cause, words)] = answers
+    assert cause == "out_of_memory"
+    assert words.endswith("OUT_OF_MEMORY on node3; it had 1 GiB of memory")
+    assert stage.pools["cpu1"].memory == 1
+
+
+def test_a_large_job_is_submitted_for_what_needs_it_and_cancelled_when_that_is_done(tmp_path):
+    stage = Stage(tmp_path, pool_of(4))
+    stage.go(5)
+    stage.start()
+    stage.pools["cpu1"].large = [4.0]
+    stage.go(1)
+    assert stage.sweep.retired == [(1, False)]
+    stage.sweep.idle[1] = 0.0  # it has finished what it had
+    stage.go(40)
+
+    assert stage.system.cancelled == ["100"]
+    [large] = [job for job in stage.jobs if job.is_large]
+    assert (large.memory, large.memory_bytes) == (4.0, 2**32)
+    assert len(stage.jobs) == 4
+    stage.start()
+    stage.pools["cpu1"].large = []
+    stage.sweep.idle[large.number] = 0.0
+    stage.go(5)
+    assert stage.system.cancelled == ["100", large.job_id]
+    assert len([job for job in stage.jobs if not job.is_large]) == 4
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_large_job_that_cannot_be_had_ends_what_waits_for_it_and_not_the_sweep(is_refused, tmp_path):
+    stage = Stage(tmp_path, pool_of(4))
+    stage.go(5)
+    stage.start()
+    pool = stage.pools["cpu1"]
+    pool.most, pool.large = 5, [2.0]
+    if is_refused:
+        stage.system.refusal = BatchError("SLURM refused the job: Memory specification can not be satisfied")
+        stage.go(1)
+    else:
+        stage.go(1)
+        [job] = [job for job in stage.jobs if job.is_large]
+        never = JobState(job.job_id, f"{PREFIX}cpu1-5", "waiting", "BadConstraints", never=True)
+        stage.system.states[job.job_id] = never
+        stage.go(20)
+
+    assert stage.sweep.failure is None
+    assert pool.most_memory == 1
+    assert pool.why_no_more.startswith("no job with 2 GiB of memory can be had: ")
+    assert not [job for job in stage.jobs if job.is_large and not job.cancelled]
+
+
+def test_a_walltime_that_grew_beyond_what_the_site_allows_shrinks_and_ends_no_sweep(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    stage.lose(stage.jobs[0], JobEnd("walltime", "TIMEOUT"))
+    stage.system.refusal = BatchError("SLURM refused the job: Requested time limit is invalid")
+    stage.go(20)
+    assert stage.pools["cpu1"].time == 1
+    stage.system.refusal = None
+    stage.go(700)
+
+    assert stage.sweep.failure is None
+    assert [job.time for job in stage.jobs] == [1]

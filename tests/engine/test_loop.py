@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sciflow.engine.gate import Gate
 from sciflow.engine.loop import MOST_OUTLASTED, PATIENCE, Loop
 from sciflow.errors import StoreWriteError, SweepError
+from sciflow.planning.backlog import Parcel
 from sciflow.planning.batch import Ack
 from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing
@@ -146,6 +147,90 @@ def test_a_variant_that_saves_its_state_may_take_as_many_jobs_as_it_needs():
 
     assert world.given_up == []
     assert world.settled_rows == set(range(4))
+
+
+class Hungry(World):
+    """Variants that need so many times the memory that is asked for; jobs that are killed when they have less."""
+
+    def __init__(self, n, needs, most, **facts):
+        super().__init__(n, **facts)
+        self.needs, self.cause = needs, "out_of_memory"
+        self.had = {row: [] for row in needs}
+        self.workers.most_memory = lambda resource_class: most
+        self.workers._script = self.eat
+
+    def eat(self, batch):
+        for row in batch.rows.tolist():
+            self.runs[row] += 1
+            self.last[batch.number] = row if batch.careful else NOBODY
+            need = self.needs.get(row, 1.0)
+            if row in self.needs:
+                self.had[row].append((batch.memory, batch.alone))
+            if need > batch.memory:
+                return "out_of_memory"
+            assert row not in self.settled_rows
+            self.settled_rows.add(row)
+        return Ack(batch.n_variants, 0, batch.n_variants * self.variant_s)
+
+
+@given(
+    st.integers(1, 60),
+    st.dictionaries(st.integers(0, 59), st.floats(1.01, 40), max_size=6),
+    st.sampled_from([1.0, 1.3, 2.0, 6.5, 16.0]),
+    st.booleans(),
+    st.sampled_from([1e-6, 0.5]),
+)
+def test_each_variant_ends_once_with_the_memory_that_it_needs_or_for_want_of_it(n, needs, most, notes, variant_s):
+    needs = {row: need for row, need in needs.items() if row < n}
+    world = Hungry(n, needs, most, notes=notes, variant_s=variant_s)
+
+    assert world.run() == "finished"
+    hopeless = {row for row, need in needs.items() if need > most}
+    assert sorted(world.given_up) == sorted(hopeless)
+    assert world.settled_rows == set(range(n)) - hopeless
+    assert world.loop.tally.n_failed == len(hopeless)
+    for had in world.had.values():
+        multiples = [memory for memory, _ in had]
+        assert multiples == sorted(multiples)
+        assert multiples[-1] <= most
+        assert all(alone for memory, alone in had if memory > 1)
+
+
+def test_memory_is_doubled_for_the_variant_that_needs_it_and_for_no_other():
+    world = Hungry(40, {7: 5.0}, most=16.0)
+    world.run()
+
+    assert [(batch.rows.tolist(), batch.memory) for batch in world.workers.batches if batch.memory > 1] == [
+        ([7], 2.0),
+        ([7], 4.0),
+        ([7], 8.0),
+    ]
+
+
+def test_where_a_worker_has_all_that_there_is_a_variant_gets_one_more_try_alone():
+    world = Hungry(8, {3: 2.0}, most=1.0)
+    world.run()
+
+    assert world.had[3][-1] == (1.0, True)
+    assert [alone for _, alone in world.had[3]].count(True) == 1
+
+
+def test_many_variants_that_all_need_more_memory_are_no_reason_to_give_the_sweep_up():
+    world = Hungry(100, dict.fromkeys(range(100), 3.0), most=16.0, n_slots=1)
+
+    assert world.run() == "finished"
+    assert world.settled_rows == set(range(100))
+
+
+def test_a_large_variant_goes_out_though_no_worker_of_the_others_has_room():
+    world = Hungry(4, {0: 2.0}, most=4.0)
+    world.run()
+    world.workers.n_slots = 0
+    world.loop._backlog.again(Parcel(RowSet.span(0, 1), 1, alone=True, memory=2.0))
+    world.loop._feed()
+
+    assert world.workers.batches[-1].memory == 2.0
+    assert world.loop._demand() == {"": 0}
 
 
 def test_the_batch_mates_of_a_variant_that_kills_its_worker_lose_nothing():
