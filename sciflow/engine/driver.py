@@ -17,6 +17,7 @@ from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
+from sciflow.engine.origin import CodeCapture
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
 from sciflow.engine.pace import Pace
@@ -26,9 +27,9 @@ from sciflow.engine.refresher import Refresher
 from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import MetadataError, SweepError
-from sciflow.provenance.code import capture_code
 from sciflow.provenance.environment import surroundings_of
 from sciflow.provenance.requirements import unmet_metadata
+from sciflow.provenance.inputs import changed_inputs
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from sciflow.workflow.stop import StopAfter
 
 _CHECK_S = 1.0  # how often the driver looks whether the sweep is still its own
+_MOST_NAMED = 20  # inputs that changed
 
 
 class Driver:
@@ -97,12 +99,14 @@ class Driver:
             The user asked to stop; what is finished is kept.
         """
         charge = self._charge
-        code = capture_code(folder_of(definition)) if charge is None else dict(charge.origin.code)
+        self._capture = CodeCapture(folder_of(definition), self._directory.path, charge and charge.origin.code)
         surroundings = surroundings_of(folder_of(definition))
         environment = surroundings.record()
         self._sources = freeze(definition) if charge is None else charge.origin.sources
+        code = self._capture.record(self._sources)
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
         with (
+            contextlib.closing(self._capture),
             contextlib.closing(self._refresher),
             Session.acquire(
                 self._directory, facts={"code": code, "argv": sys.argv[:1], **(charge.facts if charge else {})}
@@ -127,6 +131,7 @@ class Driver:
                 with journal, self._signals(), self._showing(plan):
                     ending, ended = self._work(sweep, plan, facts, journal, surroundings)
             else:
+                self._capture.finish()
                 self._refresher.start()
             complaint = self._refresher.finish()
             if complaint:
@@ -188,6 +193,7 @@ class Driver:
                     ending = "stopped"
                     break
                 workers = workers or self._start(work, definition, setting)
+                self._capture.finish()
                 ending = loop.run(workers)
                 self._refresher.start()  # workers take a moment to close
             finally:
@@ -207,12 +213,26 @@ class Driver:
         busy = tally.busy_s / tally.worker_s if tally.worker_s else None
         self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))
         journal.tell("sweep.finished" if ending == "finished" else "sweep.stopped", **ended, reason=loop.reason)
+        ended |= self._look_at_inputs(sweep, journal)
         if ending == "stopped":
             on = "" if self._charge else " To go on, run the same command again."
             self._display.say(f"stopped; {ledger.n_done:,} finished variants are kept.{on}")
         if ending == "given_up":
             self._display.say(f"stopped: {loop.reason}. What is finished is kept; mend the cause and run again.")
         return ending, ended
+
+    def _look_at_inputs(self, sweep: Sweep, journal: Journal) -> dict[str, Any]:
+        """Tell of inputs that changed while tasks may have read them; what the session's end says of that."""
+        changed = changed_inputs(sweep.definition.inputs, sweep.description.get("inputs", ()))
+        if not changed:
+            return {}
+        journal.tell("input.changed", inputs=changed[:_MOST_NAMED], n=len(changed))
+        more = f" and {len(changed) - _MOST_NAMED:,} more" if len(changed) > _MOST_NAMED else ""
+        self._display.say(
+            f"inputs changed while the sweep ran: {', '.join(changed[:_MOST_NAMED])}{more}; which variants read them "
+            "before and which after is not known. Run it again to have all of them of one input."
+        )
+        return {"changed_inputs": changed[:_MOST_NAMED], "n_changed_inputs": len(changed)}
 
     def _start(self, work: Work, definition: Definition, setting: Setting) -> Workers:
         try:

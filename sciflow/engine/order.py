@@ -16,9 +16,9 @@ import cloudpickle
 from sciflow.clusters.shipping import Shipment, open_shipment
 from sciflow.engine.charge import Origin
 from sciflow.engine.driver import folder_of
+from sciflow.engine.origin import capture
 from sciflow.engine.preflight import freeze
 from sciflow.errors import SubmittedError, SweepError, WorkflowError
-from sciflow.provenance.code import capture_code
 from sciflow.store.submissions import Submission
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ class Order:
     @classmethod
     def of(cls, engine: Engine, definition: Definition, request: Request, fingerprints: Mapping[str, str]) -> Self:
         """Take down what is asked for, with the code as it is now."""
-        origin = Origin(freeze(definition), capture_code(folder_of(definition)), fingerprints)
+        sources = freeze(definition)
+        code = capture(folder_of(definition), engine.directory / definition.name)
+        origin = Origin(sources, code.record(sources), fingerprints)
         return cls(engine, definition, request, origin, tuple(sys.argv), datetime.now(UTC))
 
     @property

@@ -52,6 +52,8 @@ def _unclean(code: Facts) -> Iterator[str]:
     missing = list(_uncommitted(code))
     yield from missing
     repository: Facts = code.get("repository") or {}
+    if repository.get("problem"):
+        yield f"the files of repository {repository['name']!r} cannot be compared: {repository['problem']}"
     if repository.get("dirty"):
         yield f"files of repository {repository['name']!r} have changed since commit {str(repository['commit'])[:12]}"
     if repository.get("n_untracked"):

@@ -78,21 +78,36 @@ class Sources:
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The code as a tree of files, importable from its root; the main script lies under ``__main__``."""
-        tree: dict[str, bytes] = {}
-        for name, source in sorted(self.modules.items()):
-            stem = name.replace(".", "/")
-            tree[f"{stem}/__init__.py" if source.is_package else f"{stem}.py"] = source.text
+        return {name: text for name, (_, text) in self._named.items()}
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Where each of `files` was read; of a notebook, what its cells are called."""
+        return {name: filename for name, (filename, _) in self._named.items()}
+
+    @cached_property
+    def edited_files(self) -> frozenset[str]:
+        """Those of `files` that are no longer what this process imported."""
+        return frozenset(_file_name(name, self.modules[name]) for name in self.edited if name in self.modules)
+
+    @cached_property
+    def _named(self) -> dict[str, tuple[str, bytes]]:
+        named = {_file_name(name, one): (one.filename, one.text) for name, one in sorted(self.modules.items())}
         for k, (filename, text) in enumerate(self.scripts.items()):
             name = os.path.basename(filename)  # noqa: PTH119  text only
-            tree[f"__main__/{name if name.endswith('.py') and len(self.scripts) == 1 else f'cell{k}.py'}"] = (
-                text.encode()
-            )
-        return tree
+            name = name if name.endswith(".py") and len(self.scripts) == 1 else f"cell{k}.py"
+            named[f"__main__/{name}"] = filename, text.encode()
+        return named
 
     @cached_property
     def digest(self) -> str:
         """Of the tree of files."""
         return content_digest({name: hashlib.sha256(text).hexdigest() for name, text in self.files.items()})
+
+
+def _file_name(name: str, source: Source) -> str:
+    stem = name.replace(".", "/")
+    return f"{stem}/__init__.py" if source.is_package else f"{stem}.py"
 
 
 def read_sources(functions: Iterable[Callable[..., object]]) -> Sources:

@@ -1,20 +1,67 @@
-"""The user's code as it was when a session started, kept once under the digest of its files."""
+"""The user's code as it was when a session started: each tree of files is kept once, under its digest."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
-from sciflow.store.atomic import sync_directory, write_all, write_error
+from sciflow.store.atomic import sync_directory, temporary_name, write_all, write_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
 FOLDER: Final = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class CodeShelf:
+    """Single files beside the frozen trees: archives and patches, each named by what it holds.
+
+    Attributes
+    ----------
+    sweep
+        The directory of the sweep.
+    """
+
+    sweep: Path
+
+    def size_of(self, name: str) -> int | None:
+        """Bytes of what is there under this name; None when nothing is."""
+        try:
+            return (self.sweep / FOLDER / name).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Generator[BinaryIO]:
+        """Open a new file, which appears under its name, whole and durable, when the block ends well.
+
+        Raises
+        ------
+        StoreWriteError
+            It cannot be written.
+        """
+        path = self.sweep / FOLDER / name
+        temporary = path.with_name(temporary_name(name))
+        try:
+            path.parent.mkdir(exist_ok=True)
+            with temporary.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)  # whoever was first wrote the same
+            sync_directory(path.parent)
+        except OSError as error:
+            raise write_error(path, error) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def keep_code(sweep: Path, files: Mapping[str, bytes], digest: str) -> Path:

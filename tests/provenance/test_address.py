@@ -18,6 +18,10 @@ from sciflow.provenance.address import scrubbed
         ("/home/somebody/code/b.git", "…/b.git"),
         ("file:///home/somebody/b", "…/b"),
         ("../b.git", "…/b.git"),
+        ("keeper::https://me:secret@example.org/a", "keeper::https://example.org/a"),
+        ("ext::sh -c 'connect secret'", "ext::…"),
+        ("oauth2:secret@example.org:a/b.git", "…"),
+        ("https://[secret@example.org/a", "…"),
     ],
 )
 def test_addresses_lose_credentials_and_local_paths(address: str, kept: str) -> None:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sciflow.provenance.code import capture_code
+from sciflow.provenance import code
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def capture_code(folder):
+    return code.capture_code(folder).facts
 
 
 @pytest.fixture(autouse=True)
@@ -42,18 +46,31 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_clean_repository_is_known_by_its_commit(repository: Path) -> None:
+def test_a_clean_repository_is_known_by_its_commit_and_its_tree_is_that_of_the_commit(repository: Path) -> None:
     git(repository, "remote", "add", "origin", "https://user:token@example.org/a/project.git")
+    git(repository, "remote", "add", "mine", "git@example.org:me/project.git")
+    git(repository, "tag", "v1")
 
     assert capture_code(repository / "models") == {
         "repository": {
             "name": "project",
             "commit": git(repository, "rev-parse", "HEAD"),
             "branch": "main",
+            "describe": "v1",
+            "upstream": None,
             "dirty": False,
             "n_untracked": 0,
             "remote": "https://example.org/a/project.git",
+            "remotes": {
+                "origin": "https://example.org/a/project.git",
+                "mine": "git@example.org:me/project.git",
+            },
             "folder": "models",
+            "tree": git(repository, "rev-parse", "HEAD^{tree}"),
+            "left_out": [],
+            "patch": None,
+            "archive": {"n_files": 1, "content_bytes": 6},
+            "submodules": [],
         }
     }
 
@@ -141,7 +158,7 @@ def test_a_machine_without_gitpython_is_a_problem_and_no_error(
 def test_a_machine_without_a_git_program_is_a_problem_and_no_error(repository: Path) -> None:
     script = (
         "import json, sys; from sciflow.provenance.code import capture_code; "
-        "print(json.dumps(capture_code(sys.argv[1])))"
+        "print(json.dumps(capture_code(sys.argv[1]).facts))"
     )
     ran = subprocess.run(
         [sys.executable, "-c", script, repository], env={"PATH": ""}, capture_output=True, text=True, check=True
