@@ -39,6 +39,13 @@ CONTROLLERS = ("process", "slurm", "pbs")
 @click.option("--walltime", metavar="DURATION", help="Of the controller's job, such as 12h.")
 @click.option("--queue", "--partition", metavar="NAME", help="Of the controller's job.")
 @click.option("--account", metavar="NAME", help="Who pays for the controller's job.")
+@click.option(
+    "--turns",
+    "n_turns",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many jobs of the controller are queued beforehand where jobs may submit none (10).",
+)
 @click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, and submit nothing.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing; the controller's log shows no progress.")
@@ -64,6 +71,7 @@ def submit(
     walltime: str | None,
     queue: str | None,
     account: str | None,
+    n_turns: int | None,
     now: bool,
     dry_run: bool,
     quiet: bool,
@@ -83,8 +91,11 @@ def submit(
     nothing.
 
     With --controller slurm (or pbs) and the local cluster, the whole work is done in that job: give it --cores.
+
+    Where jobs may not submit jobs (nodes_submit = false in site.toml, or the first job finds out), several are queued
+    beforehand. They take turns, and each does the work itself, with as many of --workers as one node has room for.
     """
-    asked = chosen_options(cores=cores, memory=memory, walltime=walltime, queue=queue, account=account)
+    asked = chosen_options(cores=cores, memory=memory, walltime=walltime, queue=queue, account=account, n_turns=n_turns)
     options = chosen_options(
         **engine_options(cluster, workers, now=now, quiet=quiet, directory=directory, on_stale=on_stale),
         only=only,
@@ -111,7 +122,8 @@ def _controller(name: str | None, asked: dict[str, Any]) -> Any:
     """The controller that is asked for; None leaves it to the engine."""
     if name not in {"slurm", "pbs"}:
         if asked:
-            raise click.UsageError(f"--{next(iter(asked))} is for a controller in a job: add --controller slurm or pbs")
+            option = next(iter(asked)).removeprefix("n_")
+            raise click.UsageError(f"--{option} is for a controller in a job: add --controller slurm or pbs")
         return name if name == "process" else None
     from sciflow.engine.submit import JobController  # noqa: PLC0415  brings NumPy
 

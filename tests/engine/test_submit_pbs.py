@@ -23,7 +23,7 @@ def pbs(tmp_path, monkeypatch):
         yield pbs
 
 
-def submit(folder, n):
+def submit(folder, n, cluster=None, **options):
     def task(a):
         import time
 
@@ -33,10 +33,8 @@ def submit(folder, n):
     workflow = sciflow.ExperimentalWorkflow("chained")
     workflow.add_task("task", task)
     workflow.add_parameter_space({"a": range(n)})
-    engine = sciflow.Engine(sciflow.LocalCluster(workers=2), directory=folder / "sweeps")
-    path = os.environ["PATH"]
-    # a job of PBS has the environment of a login
-    return engine.submit(workflow, controller=JobController("pbs", walltime="1h", prologue=(f"PATH='{path}'",)))
+    engine = sciflow.Engine(cluster or sciflow.LocalCluster(workers=2), directory=folder / "sweeps")
+    return engine.submit(workflow, controller=JobController("pbs", walltime="1h", **options))
 
 
 def jobs(sweep):
@@ -52,6 +50,33 @@ def test_a_controller_that_is_killed_is_followed_by_the_next_and_nothing_is_left
     status = sweep.wait(timeout=120)
 
     assert (status.state, status.n_done, status.controller.generation) == ("complete", 60, 2)
+    await_that(lambda: not jobs(sweep), "the queue is empty")
+
+
+def refuse_on_nodes(pbs, *names):
+    """Within jobs, some programs refuse, as sites have it."""
+    for name in names:
+        program, real = pbs.programs / name, pbs.programs / f"{name}-itself"
+        program.rename(real)
+        program.write_text(
+            f"#!/bin/sh\nif tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^PBS_JOBID='; then\n"
+            f"  echo '{name}: not allowed on compute nodes' >&2; exit 1\nfi\nexec {real} \"$@\"\n"
+        )
+        program.chmod(0o755)
+
+
+@pytest.mark.parametrize("refused", [["qsub"], ["qsub", "qdel", "qstat"]])
+def test_where_nodes_may_not_submit_jobs_take_turns_and_none_is_left(tmp_path, pbs, refused):
+    refuse_on_nodes(pbs, *refused)
+    sweep = submit(tmp_path, 60, cluster=sciflow.PBSCluster(workers=2), n_turns=4)
+    await_that(lambda: sweep.status().n_done > 2, "the first job works")
+    assert sorted(job.phase for job in jobs(sweep).values()) == ["running", "waiting", "waiting", "waiting"]
+
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+    status = sweep.wait(timeout=120)
+
+    assert (status.state, status.n_done, status.controller.generation) == ("complete", 60, 2)
+    assert status.controller.how == "finished"
     await_that(lambda: not jobs(sweep), "the queue is empty")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -220,6 +221,90 @@ def test_workers_that_a_killed_controller_leaves_are_replaced_by_those_of_the_ne
 
     assert (status.state, status.n_done, status.n_failed) == ("complete", 120, 0)
     assert set(study.calls) == set(range(120))
+    until(lambda: not study.jobs)
+
+
+@pytest.fixture
+def nodes_may_not(tmp_path, slurm, monkeypatch):
+    """Within jobs, some programs of SLURM refuse, as sites have it."""
+
+    def refuse(*programs):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for program in programs:
+            script = folder / program
+            script.write_text(
+                f"#!/bin/sh\nif tr '\\0' '\\n' </proc/$PPID/environ | grep -q '^SLURM_JOB_ID='; then\n"
+                f"  echo '{program}: error: not allowed on compute nodes' >&2; exit 1\nfi\n"
+                f'exec {shutil.which(program)} "$@"\n'
+            )
+            script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return refuse
+
+
+def write_for_jobs(study):
+    """Workers would come with jobs of their own."""
+    study.write()
+    text = (study.folder / "study.py").read_text()
+    (study.folder / "study.py").write_text(text.replace("sciflow.LocalCluster", "sciflow.SlurmCluster"))
+
+
+def test_where_nodes_may_not_submit_jobs_take_turns_and_do_the_work_themselves(study, nodes_may_not):
+    nodes_may_not("sbatch")
+    write_for_jobs(study)
+
+    sweep = study.run(N=80)
+    assert len(study.jobs) == 10
+    until(lambda: sweep.status().n_done > 2)
+    (first,) = study.running
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+    until(lambda: first not in study.jobs and study.running)
+    assert len(study.running) == 1
+    status = sweep.wait(timeout=90)
+
+    assert (status.state, status.n_done, status.controller.how) == ("complete", 80, "finished")
+    assert status.controller.generation == 2
+    assert set(study.calls) == set(range(80))
+    until(lambda: not study.jobs)
+
+
+def test_where_nodes_may_not_cancel_either_what_is_left_ends_by_itself(study, nodes_may_not):
+    nodes_may_not("sbatch", "scancel", "squeue")
+    (study.folder / "site.toml").write_text('system = "slurm"\nnodes_submit = false\n')
+    write_for_jobs(study)
+
+    status = study.run(N=20).wait(timeout=60)
+
+    assert (status.state, status.n_done, status.controller.how) == ("complete", 20, "finished")
+    until(lambda: not study.jobs, patience_s=90)
+    assert study.calls == list(range(20))
+
+
+def test_a_first_job_that_may_not_submit_works_on_and_is_followed_by_those_that_are_queued_for_it(study, nodes_may_not):
+    nodes_may_not("sbatch")
+
+    sweep = study.submit(N=100)  # with local workers
+    until(lambda: sweep.status().n_done > 2)
+    assert len(study.jobs) == 10
+    os.kill(sweep.status().driver.pid, signal.SIGKILL)
+    status = sweep.wait(timeout=90)
+
+    assert (status.state, status.n_done, status.controller.generation) == ("complete", 100, 2)
+    assert status.controller.number == 1
+    until(lambda: not study.jobs)
+
+
+def test_cancel_takes_all_jobs_that_wait_for_their_turn_out_of_the_queue(study, nodes_may_not):
+    nodes_may_not("sbatch")
+    write_for_jobs(study)
+    sweep = study.run(N=1000)
+    until(lambda: sweep.status().n_done > 2)
+
+    sweep.cancel()
+
+    assert sweep.wait(timeout=60).controller.how == "cancelled"
     until(lambda: not study.jobs)
 
 
