@@ -11,12 +11,12 @@ import numpy as np
 
 from sciflow.analysis.failures import warning_lines
 from sciflow.analysis.lookup import rows_of
-from sciflow.analysis.metadata import code_words, environment_words
+from sciflow.analysis.metadata import code_words, environment_words, input_words
 from sciflow.canonical import plain
 from sciflow.errors import ResultsError
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.context import RunSite, TaskContext
-from sciflow.store.assembled import STATUS_MEANINGS, ScalarOutput
+from sciflow.store.assembled import DONE, STATUS_MEANINGS, ScalarOutput
 from sciflow.store.column import FACT, ID, RUNTIME_S, START_S, Category
 from sciflow.store.records import Records
 from sciflow.store.timings import TASK_S
@@ -116,7 +116,7 @@ def _one(variants: Variants, wanted: Variant | Mapping[str, object] | str) -> in
 
 
 def _outputs(assembled: Assembled, cell: int) -> dict[str, Any]:
-    if assembled.status.ravel()[cell] == 0:
+    if assembled.status.ravel()[cell] != DONE:
         return {}
     found: dict[str, Any] = {}
     for name, output in assembled.outputs.items():
@@ -244,7 +244,7 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         ("run", _run_words(facts["run"])),
         *(("task", _task_words(task)) for task in facts["tasks"]),
         ("code", code_words(facts["code"], is_current=facts["definition"]["is_current"])),
-        *(("input", f"{one['name']}, sha256 {one['sha256'][:16]}…") for one in facts["inputs"][:_MOST]),
+        *(("input", input_words(one)) for one in facts["inputs"][:_MOST]),
         ("environment", environment_words(facts["environment"])),
         ("session", _session_words(facts["session"])),
         *(("earlier", _earlier_words(one)) for one in facts["earlier"]),
@@ -277,6 +277,8 @@ def _task_words(task: Mapping[str, Any]) -> str:
 
 def _session_words(session: Mapping[str, Any]) -> str:
     words = f"{session.get('session')}, driven on {session.get('host')} since {session.get('since')}"
+    if session.get("changed_inputs"):
+        words += f"; while it ran, inputs changed: {', '.join(session['changed_inputs'])}"
     return words + (f" with {' '.join(session['argv'])}" if session.get("argv") else "")
 
 
