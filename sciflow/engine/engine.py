@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sciflow.engine.handle import SweepHandle
     from sciflow.engine.submit import Controller
     from sciflow.events import Event
-    from sciflow.planning.plan import Plan
+    from sciflow.planning.plan import ClassPlan, Plan, Progress
     from sciflow.workflow.binding import Definition
     from sciflow.workflow.stop import StopAfter
     from sciflow.workflow.workflow import ExperimentalWorkflow
@@ -150,7 +150,15 @@ class Engine:
         self._refuse_endless(sweep, plan, directory)
         forecast = outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources))
         reductions = {one.name: one.space.n_variants if plan.n_todo else 0 for one in self._reductions_of(whole)}
-        return replace(plan, forecast=forecast, n_evaluations={**plan.n_evaluations, **reductions})
+        counted = replace(plan, forecast=forecast, n_evaluations={**plan.n_evaluations, **reductions})
+        return counted if not self.cluster.has_jobs else replace(counted, classes=self._classes_of(counted))
+
+    def recorded(self, workflow: ExperimentalWorkflow) -> Progress:
+        """Say what is recorded of the variants of a workflow, and what of them failed."""
+        definition = _definition_of(workflow).without_reductions()
+        path = self.directory / definition.name
+        directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
+        return Sweep.look(definition, directory, allow_close=self.allow_close).progress
 
     def execute_parameter_sweep(
         self,
@@ -331,6 +339,13 @@ class Engine:
         finally:
             intercept.reset(token[0])
             overrides.reset(token[1])
+
+    def _classes_of(self, plan: Plan) -> tuple[ClassPlan, ...]:
+        """The workers that come with jobs, if the cluster says how many jobs there may be."""
+        from sciflow.clusters.batch import BatchCluster  # noqa: PLC0415  where there are jobs
+
+        cluster = self.cluster
+        return plan.classes_of(cluster.most_jobs()) if isinstance(cluster, BatchCluster) else ()
 
     def _refuse_endless(self, sweep: Sweep, plan: Plan, directory: SweepDirectory | None) -> None:
         policy, now = self.policy_for(sweep.definition), datetime.now(UTC)
