@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sciflow.cli.options import directory_option, examples, json_option
+from sciflow.cli.options import Duration, directory_option, examples, json_option
 from sciflow.cli.show import print_json
 from sciflow.cli.sweeps import DEFAULT_DIRECTORY
 
@@ -45,10 +45,10 @@ _WIDTH: Final = 11  # of the names
 @click.option("--partition", "--queue", "queue", metavar="NAME", help="Of the job (default: as site.toml says).")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
-    default=60.0,
-    metavar="SECONDS",
-    help="How long the job may wait in the queue (60 s); then it is cancelled.",
+    type=Duration(),
+    default="60s",
+    metavar="DURATION",
+    help="How long the job may wait in the queue, such as 5min (60s); then it is cancelled.",
 )
 @directory_option
 @json_option

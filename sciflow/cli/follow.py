@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sciflow.cli.options import FAILED_VARIANTS, directory_option, examples, json_option, sweep_argument
+from sciflow.cli.options import FAILED_VARIANTS, Duration, directory_option, examples, json_option, sweep_argument
 from sciflow.cli.show import print_json, to_json
 from sciflow.cli.sweeps import find_sweep
-from sciflow.errors import QuantityError
-from sciflow.quantities import parse_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,16 +24,8 @@ _SHARE = 20  # looking may take this fraction of the time
 _LINES_EVERY_S = 10.0
 
 
-def _seconds(_: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """Read a duration."""
-    try:
-        return None if value is None else parse_seconds(value)
-    except QuantityError as error:
-        raise click.BadParameter(str(error), param=parameter) from None
-
-
 _every = click.option(
-    "--every", type=click.FloatRange(min=0.1), metavar="SECONDS", help="How often to look (1 s; 10 s into a file)."
+    "--every", type=Duration(0.1), metavar="DURATION", help="How often to look, such as 5s (1s; 10s into a file)."
 )
 
 
@@ -129,7 +119,7 @@ def attach(sweep: str, *, every: float | None, directory: str | None, as_json: b
 @click.command(epilog=examples("sciflow wait ising && python analyse.py", "sciflow wait ising --timeout 2h"))
 @sweep_argument
 @click.option(
-    "--timeout", metavar="DURATION", callback=_seconds, help="Give up after this long, such as 90 s, 2h or 1 h 30 min."
+    "--timeout", type=Duration(), metavar="DURATION", help="Give up after this long, such as 90 (seconds), 2h or 1d."
 )
 @directory_option
 def wait(sweep: str, *, timeout: float | None, directory: str | None) -> None:

@@ -51,8 +51,8 @@ def _options_of_a_sweep(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _options_of_a_run(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that `run` and `retry` share."""
+def _where_and_when(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `run`, `retry` and `plan` share."""
     for option in reversed(
         (
             click.option(
@@ -60,6 +60,17 @@ def _options_of_a_run(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of workers."),
             click.option("--now", is_flag=True, help="Start at once, whatever the scheduling policy says."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _options_of_a_run(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `run` and `retry` share."""
+    for option in reversed(
+        (
+            _where_and_when,
             click.option("--dry-run", is_flag=True, help="Say what would run, and run nothing."),
             click.option("-q", "--quiet", is_flag=True, help="Show no progress."),
         )
@@ -166,6 +177,7 @@ def retry(
     epilog=examples(
         "sciflow plan examples/neural_network.py",
         "sciflow plan study.py --pilot 8",
+        "sciflow plan study.py --cluster slurm",
         "sciflow plan study.py --retry-failed --json",
     )
 )
@@ -177,12 +189,16 @@ def retry(
     metavar="N",
     help="First run N variants, spread over the space, to forecast the rest; their results are kept.",
 )
+@_where_and_when
 @_retry_failed
 @_force
 @_options_of_a_sweep
 def plan(
     file: str,
     *,
+    cluster: str | None,
+    workers: int | None,
+    now: bool,
     as_json: bool,
     pilot: int | None,
     retry_failed: bool,
@@ -194,10 +210,12 @@ def plan(
 ) -> None:
     """Say what running FILE would run, and why.
 
-    Nothing is run but the pilot, if one is asked for; when times are known, what the rest takes is forecast. A
-    script is executed up to its first sweep.
+    Nothing is run but the pilot, if one is asked for; when times are known, what the rest takes is forecast. For
+    clusters with jobs it says what kinds of workers there will be. A script is executed up to its first sweep.
     """
-    chosen = chosen_options(directory=directory, on_stale=on_stale)
+    chosen = chosen_options(
+        **engine_options(cluster, workers, now=now, quiet=False, directory=directory, on_stale=on_stale)
+    )
     with laid_over(chosen), whole_traceback(wanted=verbose):
         loaded = load_workflow(Source.parse(file))
         if pilot is not None:
@@ -264,7 +282,7 @@ def _run(source: Source, options: dict[str, Any], *, dry_run: bool, verbose: boo
             engine = left.engine or _new_engine()
             engine.execute_parameter_sweep(left.workflow)
             ran = [Loaded(left.workflow, engine)]
-        failed = any(one.engine.plan(one.workflow).progress.n_failed for one in ran if one.engine)
+        failed = any(one.engine.recorded(one.workflow).n_failed for one in ran if one.engine)
     if failed:
         raise click.exceptions.Exit(FAILED_VARIANTS)
 

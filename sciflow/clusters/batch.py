@@ -114,8 +114,8 @@ class BatchCluster(ABC):
             most = max(nodes, key=lambda node: (node.gpus, node.cores, node.memory_bytes))
             where = f"of {queue!r}" if queue else "of the default queue"
             sentences.append(
-                f"task {task!r} asks for {_words(asked)}, and no node {where} has them together (the best has "
-                f"{most.cores} cores, {render_bytes(most.memory_bytes)}, {most.gpus} GPUs)"
+                f"task {task!r} asks for {replace(asked, max_runtime_s=None)}, and no node {where} has them together "
+                f"(the best has {most.cores} cores, {render_bytes(most.memory_bytes)}, {most.gpus} GPUs)"
             )
         return sentences
 
@@ -127,6 +127,11 @@ class BatchCluster(ABC):
     def site(self, sweep: Path | None = None) -> Site:
         """What is true of the cluster that we are on."""
         return find_site(sweep, self.name)
+
+    def most_jobs(self) -> int:
+        """Worker jobs of each class at the same time."""
+        jobs = -(-self.workers // self.workers_per_job)
+        return min(jobs, self.site().max_jobs or jobs)
 
     def queues_of(self, classes: Iterable[ResourceClass], site: Site) -> frozenset[str | None]:
         """The queues to which the jobs of these classes go; None is the default one."""
@@ -175,15 +180,6 @@ class BatchCluster(ABC):
 
 def _has(node: Node, asked: Resources) -> bool:
     return asked.cores <= node.cores and asked.gpus <= node.gpus and (asked.memory_bytes or 0) <= node.memory_bytes
-
-
-def _words(asked: Resources) -> str:
-    parts = [f"{asked.cores} cores" if asked.cores > 1 else "1 core"]
-    if asked.memory_bytes is not None:
-        parts.append(render_bytes(asked.memory_bytes))
-    if asked.gpus:
-        parts.append("1 GPU" if asked.gpus == 1 else f"{asked.gpus} GPUs")
-    return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from sciflow.planning.forecast import Forecast
     from sciflow.planning.sharing import Sharing
+    from sciflow.workflow.resources import Resources
 
 Reason = Literal["missing", "failed", "stale", "forced"]
 """Why a variant must run; a closed set."""
@@ -62,6 +63,49 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassPlan:
+    """The workers of one resource class, where workers come with jobs.
+
+    Attributes
+    ----------
+    name
+        Of the class.
+    tasks
+        What they run.
+    n_evaluations
+        How often those will be called.
+    resources
+        What each worker asks for.
+    most_jobs
+        Jobs of this class at the same time, at most.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    n_evaluations: int
+    resources: Resources
+    most_jobs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "tasks": list(self.tasks),
+            "evaluations": self.n_evaluations,
+            **self.resources.to_dict(),
+            "most_jobs": self.most_jobs,
+        }
+
+    def __str__(self) -> str:
+        name = f" ({self.name})" if self.name else ""
+        jobs = "1 job" if self.most_jobs == 1 else f"{self.most_jobs:,} jobs"
+        return (
+            f"workers for {', '.join(self.tasks)}{name}: {self.n_evaluations:,} evaluations, {self.resources}; "
+            f"at most {jobs}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a call would run, without running it.
 
@@ -74,6 +118,7 @@ class Plan:
     n_evaluations : task name → how often it will be called: variants that share a run count once
     sharing : what variants share, and the order in which they run
     forecast : core-hours and end, as far as recorded times tell; None where nobody asked
+    classes : the workers of each resource class, where they come with jobs
     """
 
     workflow: str
@@ -83,6 +128,7 @@ class Plan:
     n_evaluations: Mapping[str, int]
     sharing: Sharing
     forecast: Forecast | None = None
+    classes: tuple[ClassPlan, ...] = ()
 
     @property
     def rows(self) -> RowSet:
@@ -102,6 +148,24 @@ class Plan:
         todo = {reason: chosen - rows for reason, chosen in self.todo.items()}
         return replace(self, todo={reason: chosen for reason, chosen in todo.items() if len(chosen)})
 
+    def classes_of(self, most_jobs: int) -> tuple[ClassPlan, ...]:
+        """The workers of each resource class that has something to do, with at most so many jobs of each."""
+        classes = self.sharing.classes
+        tasks: dict[str, list[str]] = {one.name: [] for one in classes.all}
+        for task in self.n_evaluations:
+            tasks[classes.of_task(task)].append(task)
+        return tuple(
+            ClassPlan(
+                one.name,
+                tuple(tasks[one.name]),
+                n := sum(self.n_evaluations[task] for task in tasks[one.name]),
+                one.resources,
+                min(most_jobs, max(n, 1)),
+            )
+            for one in classes.all
+            if tasks[one.name]
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Counts as plain data, for ``sciflow plan --json``."""
         return {
@@ -113,6 +177,7 @@ class Plan:
             "not_in_space": self.progress.n_foreign,
             "todo": {reason: len(rows) for reason, rows in self.todo.items()},
             "evaluations": dict(self.n_evaluations),
+            **({"classes": [one.to_dict() for one in self.classes]} if self.classes else {}),
             **({"forecast": self.forecast.to_dict()} if self.forecast is not None else {}),
         }
 
@@ -122,6 +187,7 @@ class Plan:
         lines = [
             f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done{stale}, to run: {why}",
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
+            *(f"  {one}" for one in self.classes if self.n_todo),
         ]
         n_stale = len(self.progress.stale - self.rows)
         if n_stale:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from sciflow.errors import WorkflowError
+from sciflow.quantities import render_bytes, render_seconds
 from sciflow.workflow.spelling import did_you_mean
 
 REQUIREMENT_KEYS = ("cpu_cores", "memory_gb", "gpu", "max_runtime_hours")
@@ -21,6 +22,16 @@ class Resources:
     memory_bytes: int | None = None
     gpus: int = 0
     max_runtime_s: int | None = None
+
+    def __str__(self) -> str:
+        parts = ["1 core" if self.cores == 1 else f"{self.cores} cores"]
+        if self.memory_bytes is not None:
+            parts.append(render_bytes(self.memory_bytes))
+        if self.gpus:
+            parts.append("1 GPU" if self.gpus == 1 else f"{self.gpus} GPUs")
+        if self.max_runtime_s is not None:
+            parts.append(f"up to {render_seconds(self.max_runtime_s)} a run")
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, int | None]:
         """Plain data, for the stored definition."""

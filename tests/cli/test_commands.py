@@ -130,6 +130,42 @@ def test_plan_prints_json_and_nothing_else_on_stdout(script: Callable[..., str],
     assert "before the sweep" in result.stderr
 
 
+CLASSES = """
+import sciflow
+def prepare(dataset): return dataset
+def train(prepare, size): return {"loss": size}
+workflow = sciflow.ExperimentalWorkflow("classes")
+workflow.add_task("prepare", prepare)
+workflow.add_task("train", train, depends_on=["prepare"])
+workflow.add_parameter_space({"dataset": ["a", "b"], "size": range(50)})
+workflow.set_resource_requirements({
+    "prepare": {"cpu_cores": 4, "memory_gb": 8},
+    "train": {"cpu_cores": 1, "gpu": True, "max_runtime_hours": 2},
+})
+"""
+
+
+def test_plan_for_a_cluster_says_which_workers_there_will_be(script: Callable[..., str], sciflow: Sciflow) -> None:
+    name = script(CLASSES)
+
+    said = sciflow("plan", name, "--cluster", "slurm").stdout
+    assert "workers for prepare (cpu4): 2 evaluations, 4 cores, 7.5 GiB; at most 2 jobs\n" in said
+    assert "workers for train (gpu1): 100 evaluations, 1 core, 1 GPU, up to 2 h 0 min a run; at most 16 jobs\n" in said
+    gpu = json.loads(sciflow("plan", name, "--cluster", "slurm", "--workers", "3", "--json").stdout)["classes"][1]
+    assert gpu == {
+        "name": "gpu1",
+        "tasks": ["train"],
+        "evaluations": 100,
+        "cores": 1,
+        "memory_bytes": None,
+        "gpus": 1,
+        "max_runtime_s": 7200,
+        "most_jobs": 3,
+    }
+    assert "classes" not in json.loads(sciflow("plan", name, "--json").stdout)
+    assert "workers for" not in sciflow("plan", name).stdout
+
+
 def test_validate_shows_where_arguments_come_from(script: Callable[..., str], sciflow: Sciflow) -> None:
     name = script()
 

@@ -11,8 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
+from sciflow.cli.options import Duration
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
@@ -109,6 +111,20 @@ def test_wait_and_attach_exit_as_the_sweep_ended(half: Path, script: Callable[..
 def test_waiting_has_an_end(half: Path, driven: Session, sciflow: Sciflow) -> None:
     assert "still runs" in sciflow("wait", "squares", "--timeout", "100 ms", expect=1).stderr
     assert "a while" in sciflow("wait", "squares", "--timeout", "a while", expect=2).stderr
+    assert "still runs" in sciflow("wait", "squares", "--timeout", "0.1", expect=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60", 60), ("1.5", 1.5), ("90s", 90), ("2h", 7200), ("1d", 86400), ("1 h 30 min", 5400)]
+)
+def test_durations_of_options_are_texts_or_seconds(text: str, seconds: float) -> None:
+    assert Duration()(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "1e400", "soon", "", "inf"])
+def test_what_is_no_duration_is_a_usage_error(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Duration(0.1)(text)
 
 
 def test_watching_a_sweep_into_a_file_gives_lines_until_it_ends(half: Path, driven: Session, sciflow: Sciflow) -> None:
