@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,6 +232,69 @@ def test_a_large_variant_goes_out_though_no_worker_of_the_others_has_room():
 
     assert world.workers.batches[-1].memory == 2.0
     assert world.loop._demand() == {"": 0}
+
+
+N_SHARING = 6
+
+
+class Sharers(World):
+    """Variants of which each six share a run; that of the second six ends its job, until its failure is kept."""
+
+    def __init__(self, how, n_slots):
+        super().__init__(3 * N_SHARING, n_slots=n_slots, variant_s=10.0)
+        self.how, self.n_deaths, self.kept = how, 0, []
+        self.memory = []
+        self.workers._script = self.share
+        self.workers.most_memory = lambda resource_class: 4.0
+        load = Step(make_task("load", lambda a: a), (), sink=False, footprint=("a",))
+        fit = Step(make_task("fit", lambda a, b: b, ["load"]), (), sink=True, footprint=("a", "b"))
+        space = Grid(a=range(3), b=range(N_SHARING))
+        self.loop.sharing = Sharing.of(Definition(name="w", seed=0, space=space, steps=(load, fit), policy=Immediate()))
+        self.loop.__post_init__()
+
+    def share(self, batch):
+        n_failed = 0
+        for row in batch.rows.tolist():
+            is_second = row // N_SHARING == 1
+            if is_second and not self.kept:
+                self.last[batch.number] = row
+                self.n_deaths += 1
+                self.memory.append(batch.memory)
+                return self.how
+            if not batch.until:
+                assert row not in self.settled_rows
+                self.settled_rows.add(row)
+                n_failed += is_second
+        n = 0 if batch.until else batch.n_variants
+        return Ack(n - n_failed, n_failed, batch.n_variants * self.variant_s)
+
+    def note_of(self, batch):
+        return replace(note(batch.number, self.last[batch.number]), step=0)
+
+    def give_up(self, row, batch, failure):
+        assert batch.until == "load"
+        self.give_up_shared(batch.until, row, failure)
+
+    def give_up_shared(self, task, row, failure):
+        assert (task, row // N_SHARING) == ("load", 1)
+        self.kept.append(failure.cause)
+
+    def release(self, task, row):
+        pass
+
+
+@pytest.mark.parametrize("n_slots", [1, 2, 9, 40])
+@pytest.mark.parametrize(("how", "most_deaths"), [("walltime", MOST_OUTLASTED), ("out_of_memory", 3)])
+def test_a_shared_run_that_no_job_is_enough_for_fails_those_who_need_it_and_no_others(how, most_deaths, n_slots):
+    world = Sharers(how, n_slots)
+
+    assert world.run() == "finished"
+    assert world.kept == [how]
+    assert world.settled_rows == set(range(3 * N_SHARING))
+    assert (world.loop.tally.n_done, world.loop.tally.n_failed) == (2 * N_SHARING, N_SHARING)
+    # its first try is in a batch with others that need it too
+    assert most_deaths <= world.n_deaths <= most_deaths + N_SHARING
+    assert max(world.memory) == (4.0 if how == "out_of_memory" else 1.0)
 
 
 def test_the_batch_mates_of_a_variant_that_kills_its_worker_lose_nothing():
