@@ -10,6 +10,7 @@
 ``worker.lost``           a worker process died with a batch of ``variants``; ``suspect`` is the one that it ran
 ``environment.mismatch``  a worker on ``host`` has another Python or other packages than the driver: ``differences`` has
                           for each the driver's version and the worker's (None where it is not installed)
+``input.changed``         ``n`` declared inputs are not what they were when the sweep began, some of them ``inputs``
 ``window.closed``         the policy lets no work start: an ``explanation``, and a ``reason`` that stays true until
                           ``next_open`` (Unix seconds; left out when the clock alone does not decide)
 ``window.opened``         it does again
@@ -38,6 +39,7 @@ EventName = Literal[
     "shared.computed",
     "worker.lost",
     "environment.mismatch",
+    "input.changed",
     "window.closed",
     "window.opened",
 ]

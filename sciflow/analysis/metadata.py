@@ -59,7 +59,7 @@ def provenance_text(
     inputs = metadata["inputs"]
     environments = metadata["environments"]
     rows = [("code", code_words(metadata["code"]))]
-    rows += [("input", f"{one['name']}, sha256 {str(one.get('sha256'))[:16]}…") for one in inputs[:_MOST]]
+    rows += [("input", input_words(one)) for one in inputs[:_MOST]]
     rows += [("", f"and {len(inputs) - _MOST:,} further files")] if len(inputs) > _MOST else []
     for digest, n in n_variants.items():
         facts = {"digest": digest, **environments.get(digest, {})}
@@ -71,6 +71,8 @@ def provenance_text(
     rows += [("jobs", f"{len(jobs):,}: {', '.join(one['job'] for one in jobs[:_MOST])}")] if jobs else []
     for one in metadata["sessions"][-_MOST:]:
         until = f" until {one['ended']}" if "ended" in one else ""
+        if one.get("changed_inputs"):
+            until += f"; while it ran, inputs changed: {', '.join(one['changed_inputs'])}"
         rows.append((f"session {one['session']}", f"on {one.get('host')}, {one.get('since')}{until}"))
     return "\n".join(f"{label:<13}{words}" for label, words in rows)
 
@@ -87,6 +89,14 @@ def code_words(code: Mapping[str, Any], *, is_current: bool = True) -> str:
         words += ", with uncommitted changes" if repository.get("dirty") else ""
         words += f", {repository['n_untracked']} untracked" if repository.get("n_untracked") else ""
     return words if is_current else f"{words}; older than the sweep's newest code"
+
+
+def input_words(entry: Mapping[str, Any]) -> str:
+    """A declared input in one line."""
+    if entry.get("sha256"):
+        files = f" ({entry['n_files']:,} files)" if entry.get("n_files") else ""
+        return f"{entry['name']}{files}, sha256 {entry['sha256'][:16]}…"
+    return f"{entry['name']}, known by its size and time of modification only: {entry.get('size_bytes'):,} bytes"
 
 
 def environment_words(environment: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ class Engine:
         definition = whole.without_reductions()
         path = self.directory / definition.name
         directory = SweepDirectory.open(path) if (path / "sweep.json").exists() else None
-        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close, tell=self._tell)
         request = _request(retry_failed=retry_failed, only=only, force=force)
         request = replace(request, rerun_stale=self.on_stale == "rerun")
         plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
@@ -218,7 +218,9 @@ class Engine:
         settled_by = charge.sessions if charge is not None and (request.force or request.retry_failed) else frozenset()
 
         def look() -> tuple[Sweep, Plan]:
-            sweep = Sweep.look(definition, directory, allow_close=self.allow_close, fingerprints=fingerprints)
+            sweep = Sweep.look(
+                definition, directory, allow_close=self.allow_close, fingerprints=fingerprints, tell=self._tell
+            )
             plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
             return sweep, plan.without(sweep.settled_by(settled_by)) if settled_by else plan
 
@@ -295,7 +297,7 @@ class Engine:
         host = find_controller(overrides.get().get("controller", controller), self.cluster)
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
         check_unsubmitted(directory)
-        sweep = Sweep.look(definition, directory, allow_close=self.allow_close)
+        sweep = Sweep.look(definition, directory, allow_close=self.allow_close, tell=self._tell)
         engine = copy.copy(self)
         if len(sweep.progress.stale):
             rerun = self._decide_stale(sweep, directory)
@@ -314,6 +316,11 @@ class Engine:
         directory.add_definition(sweep.description)  # its status says what is to come
         host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
         return SweepHandle(directory.path)
+
+    def _tell(self, words: str) -> None:
+        """Say what takes long before there is a display."""
+        if self.progress:
+            print(f"sciflow: {words}", file=sys.stderr)  # noqa: T201  must be seen
 
     def policy_for(self, definition: Definition) -> Policy:
         """The policy in force: the engine's, else the environment's, else the workflow's."""

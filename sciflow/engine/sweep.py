@@ -21,7 +21,7 @@ from sciflow.store.directory import frozen_defaults
 from sciflow.store.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from sciflow.space import Space
     from sciflow.store.directory import SweepDirectory
@@ -62,10 +62,12 @@ class Sweep:
         *,
         allow_close: bool = False,
         fingerprints: Mapping[str, str] | None = None,
+        tell: Callable[[str], object] | None = None,
     ) -> Self:
         """Compare the definition with what *directory* holds; None means that nothing is there yet.
 
-        Without *fingerprints* (task name → identity of its code) those of the code in this process count.
+        Without *fingerprints* (task name → identity of its code) those of the code in this process count. *tell* is
+        called with words while large inputs are read.
 
         Raises
         ------
@@ -78,7 +80,7 @@ class Sweep:
         if fingerprints is None:
             fingerprints = {step.task.name: fingerprint(*step.task.functions()) for step in definition.steps}
         earlier = [] if directory is None else directory.definitions()
-        inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())])
+        inputs = read_inputs(definition.inputs, [file for old in earlier for file in old.get("inputs", ())], tell=tell)
         parts: dict[str, Any] = {
             step.task.name: [fingerprints[step.task.name], list(step.task.depends_on)] for step in definition.steps
         }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
+    from sciflow.workflow.inputs import Hash
     from sciflow.workflow.retry import Retry
 
 
@@ -346,21 +347,32 @@ class ExperimentalWorkflow:
         """
         self._metadata_requirements = parse_metadata_requirements(requirements)
 
-    def add_input(self, path: str | os.PathLike[str]) -> None:
+    def add_input(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        hash: Hash = "content",  # noqa: A002  the word that users know
+        sha256: str | None = None,
+    ) -> None:
         """Declare a file that tasks read: when its content changes, earlier results are stale.
 
         Parameters
         ----------
         path : path or str
             A file, a folder with all that is in it, or a pattern such as ``"data/*.csv"``; a relative one is meant
-            from the current folder.
+            from the current folder. A URL is recorded with its *sha256*, and not fetched.
+        hash : {"content", "size-mtime"}, default "content"
+            What a file is known by: the SHA-256 of its content, which is read once and remembered (a core reads about
+            1 GiB a second), or its size and time of modification, for files too large to be read.
+        sha256 : str, optional
+            What the digest of the one file is to be; another one is refused before anything runs.
 
         Raises
         ------
         WorkflowError
-            There is no such file.
+            There is no such file, or it is not what *sha256* says.
         """
-        declared = Input.declare(path)
+        declared = Input.declare(path, hash=hash, sha256=sha256)
         self._inputs[declared.given] = declared
 
     def validate(self) -> Definition:
