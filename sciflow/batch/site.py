@@ -27,6 +27,8 @@ System: TypeAlias = Literal["slurm", "pbs"]
 FILE_NAME: Final = "site.toml"
 GPU: Final = "gpu"
 """The table for jobs that ask for GPUs."""
+CONTROLLER: Final = "controller"
+"""The table for the jobs of controllers."""
 
 _T = TypeVar("_T")
 

@@ -9,20 +9,24 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+from sciflow.batch.site import Place
+from sciflow.batch.system import Job
 from sciflow.clusters.machine import n_cores
 from sciflow.engine.disk import write_through
-from sciflow.errors import BatchError
+from sciflow.errors import BatchError, BatchLimitError, BatchUnreachableError
 from sciflow.planning.batch import Ack
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sciflow.batch.system import BatchSystem
     from sciflow.planning.batch import Batch
 
 PACKAGES: Final = ("sciflow", "numpy", "dask", "distributed", "cloudpickle")
@@ -52,11 +56,13 @@ class Probe:
     folder : beside the sweeps, which this process and the node see under the same path
     token : what this process wrote there
     system : the batch system; empty for none
+    place : where it would have the job of a controller
     """
 
     folder: Path
     token: str
     system: str = ""
+    place: Place = field(default_factory=Place)
 
     def __call__(self, batch: Batch) -> Ack:
         """Look around; what was found travels as the message of the answer."""
@@ -85,7 +91,7 @@ class Probe:
             "n_threads": os.environ.get("OMP_NUM_THREADS", ""),
             "memory_bytes": psutil.virtual_memory().total,
             "folder_error": self._folder_error(),
-            "batch_error": self._batch_error(),
+            **self._submitting(),
             **_scratch(),
         }
 
@@ -100,21 +106,37 @@ class Probe:
             return str(error)
         return ""
 
-    def _batch_error(self) -> str:
-        """Why no job can be submitted from this node; empty when it looks as if one could."""
+    def _submitting(self) -> dict[str, str]:
+        """Why no job can be submitted from this node, and why none cancelled; empty words when they can."""
+        told = {"batch_error": "", "cancel_error": "", "stray_job": ""}
         if not self.system:
-            return ""
-        program = "sbatch" if self.system == "slurm" else "qsub"
-        if shutil.which(program) is None:
-            return f"there is no {program} on PATH"
+            return told
+        system = _batch_system(self.system)
+        # it never runs: cancelled at once, from here or where the trial was begun
+        job = Job(
+            f"{self.folder.name.lstrip('.')}-submitting",
+            "true",
+            self.folder / "submitting-%j.log",
+            walltime_s=60,
+            begin=datetime.now(UTC) + timedelta(days=1),
+            queue=self.place.queue,
+            account=self.place.account,
+            options=self.place.options,
+        )
         try:
-            _batch_system(self.system).n_jobs()
+            job_id = system.submit(system.script(job))
+        except (BatchLimitError, BatchUnreachableError):  # not now, which says nothing of the node
+            return told
         except BatchError as error:
-            return str(error)
-        return ""
+            return {**told, "batch_error": str(error)}
+        try:
+            system.cancel([job_id])
+        except BatchError as error:
+            return {**told, "cancel_error": str(error), "stray_job": job_id}
+        return told
 
 
-def _batch_system(name: str) -> Any:
+def _batch_system(name: str) -> BatchSystem:
     if name == "slurm":
         from sciflow.batch.slurm import Slurm  # noqa: PLC0415  of the two one is needed
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from sciflow import interpreter
 from sciflow.batch.nodes import find_nodes
-from sciflow.batch.site import Place, find_site
+from sciflow.batch.site import CONTROLLER, Place, find_site
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
 from sciflow.engine.job import Asked, Turn, carried_environment, controller_job, job_prefix, mask_of_files
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from sciflow.engine.order import Order
     from sciflow.store.directory import SweepDirectory
     from sciflow.store.submissions import Submission
-
-PLACE: Final = "controller"
-"""The table of ``site.toml`` for the jobs of controllers."""
 
 _QUEUED_S: Final = 60.0  # so long after a submission its job may not be in the queue yet
 _WALLTIME_S: Final = 24 * 3600  # long enough that handing over costs nothing, short enough to be fitted in
@@ -324,7 +321,7 @@ class _Desk:
 
     def _place(self, cluster: Cluster) -> Place:
         """Where the jobs go: as is said here, else as of the workers' jobs, else as the site says."""
-        place, said = self.site.place(PLACE), self.controller
+        place, said = self.site.place(CONTROLLER), self.controller
         queue, account, options, prologue = said.queue, said.account, said.options, said.prologue
         if isinstance(cluster, BatchCluster):
             queue, account = queue or cluster.queue_name, account or cluster.account

@@ -10,11 +10,12 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import psutil
 
+from sciflow.batch.site import CONTROLLER, find_site
 from sciflow.engine.check import Check, wrong
 from sciflow.engine.probe import TOKEN, Probe, versions
 from sciflow.errors import BatchError, SciflowError
@@ -27,6 +28,7 @@ from sciflow.scheduling.slot import Slot
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from sciflow.batch.site import Site, System
     from sciflow.batch.system import BatchSystem, JobState
     from sciflow.clusters.protocol import Answer, Cluster, Setting, Workers
 
@@ -97,7 +99,8 @@ def try_worker(cluster: Cluster, system: BatchSystem | None, home: Path, wait_s:
         course = _Course(folder / "logs")
         token = uuid.uuid4().hex
         (folder / TOKEN).write_text(token, "utf-8")
-        probe = Probe(folder, token, "" if system is None else system.name)
+        site = None if system is None else find_site(folder, cast("System", system.name))
+        probe = Probe(folder, token) if site is None else Probe(folder, token, site.system, site.place(CONTROLLER))
         try:
             workers = cluster.start(probe, {}, _setting(folder, name, course))
         except (SciflowError, OSError) as error:
@@ -107,7 +110,9 @@ def try_worker(cluster: Cluster, system: BatchSystem | None, home: Path, wait_s:
             try:
                 found = _Trial(workers, system, f"sf-{name}", course, wait_s).first_answer()
                 yield _started(course, found)
-                yield from _judged(found, _ask_time(workers), folder, "" if system is None else system.name)
+                yield from _judged(found, _ask_time(workers), folder, site)
+                if system is not None and found["stray_job"]:
+                    system.cancel([found["stray_job"]])
             except _Over as over:
                 yield over.check
             except SciflowError as error:  # of the supervisor of the jobs
@@ -267,17 +272,17 @@ def _ask_time(workers: Workers) -> _Time:
     raise _Over(Check("network", "wrong", f"the worker does not answer any more, for {render_seconds(_ANSWER_S)}"))
 
 
-def _judged(found: dict[str, Any], clock: _Time, folder: Path, system: str) -> Iterator[Check]:
+def _judged(found: dict[str, Any], clock: _Time, folder: Path, site: Site | None) -> Iterator[Check]:
     yield _same_software(found)
     yield _same_folder(found, folder)
     if "address" in found:
         yield _network(found, clock.round_trip_s)
-    if system:
+    if site is not None:
         yield _clock(clock)
     yield _cores(found)
     yield _scratch(found)
-    if system:
-        yield _submitting(found, system)
+    if site is not None:
+        yield _submitting(found, site)
 
 
 def _started(course: _Course, found: dict[str, Any]) -> Check:
@@ -365,9 +370,25 @@ def _scratch(found: dict[str, Any]) -> Check:
     return Check("scratch", "well", says, "", facts)
 
 
-def _submitting(found: dict[str, Any], system: str) -> Check:
-    error = found["batch_error"]
+def _submitting(found: dict[str, Any], site: Site) -> Check:
+    """Whether a controller's job can queue the next, tried with one that is cancelled at once."""
+    error, facts = found["batch_error"], {"nodes_submit": not found["batch_error"]}
+    if not error and site.nodes_submit is False:
+        says = "the node took a job, though site.toml says nodes_submit = false"
+        remedy = "take that line out: a chain of jobs goes on for as long as a sweep takes, with workers on many nodes"
+        return Check("controller", "doubtful", says, remedy, facts)
     if not error:
-        return Check("controller", "well", "the node can submit jobs, so a controller may be a job")
-    remedy = f"drive sweeps from here: sciflow submit --controller process, instead of {system}"
-    return Check("controller", "doubtful", f"the node cannot submit jobs: {error}", remedy)
+        cannot = f", but not cancel them: {found['cancel_error']}" if found["cancel_error"] else ""
+        says = f"the node can submit jobs{cannot}, so a controller may be a job"
+        return Check("controller", "well", says, "", facts)
+    says = (
+        f"the node cannot submit jobs: {error}; the jobs of a controller are queued beforehand, and do the work "
+        "themselves, each on one node"
+    )
+    if site.nodes_submit is False:
+        return Check("controller", "well", f"as site.toml says, {says}", "", facts)
+    remedy = (
+        "write nodes_submit = false in site.toml, so that no sweep has to find out; for workers on many nodes, drive "
+        "sweeps from here: sciflow submit --controller process"
+    )
+    return Check("controller", "doubtful", says, remedy, facts)

@@ -152,9 +152,35 @@ def test_a_job_of_pbs_looks_around_and_is_gone(pbs: FakePbs, sciflow: Sciflow, f
     assert checks["commits"]["facts"]["longest_s"] >= checks["commits"]["facts"]["median_s"] > 0
     assert checks["keys"]["state"] == "doubtful"  # below the folder for temporary files
     assert checks["cores"]["facts"]["n_threads"] == "1"
-    assert len(pbs.await_end()) == 1
+    assert [job.start > 0 for job in pbs.await_end()] == [True, False]  # the second showed that nodes may submit
     assert not list(folder.iterdir())
     assert not list(keys.iterdir())
+
+
+@pytest.mark.parametrize("refused", ["qsub", "qdel"])
+def test_a_node_that_may_not_submit_or_cancel_is_told_and_no_job_is_left(
+    pbs: FakePbs, sciflow: Sciflow, folder: Path, refused: str
+) -> None:
+    program = pbs.programs / refused
+    real = program.rename(pbs.programs / "itself")
+    program.write_text(
+        f"#!/bin/sh\ntr '\\0' '\\n' </proc/$PPID/environ | grep -q '^PBS_JOBID=' && "
+        f'{{ echo "not from nodes" >&2; exit 1; }}\nexec {real} "$@"\n'
+    )
+    program.chmod(0o755)
+
+    checks = looked_at(sciflow, "--cluster", "pbs")
+
+    if refused == "qsub":
+        assert checks["controller"]["state"] == "doubtful"
+        assert "the node cannot submit jobs: PBS refused the job: not from nodes" in checks["controller"]["says"]
+        assert "nodes_submit = false in site.toml" in checks["controller"]["remedy"]
+        (folder / "site.toml").write_text('system = "pbs"\nnodes_submit = false\n')
+        assert looked_at(sciflow, "--cluster", "pbs")["controller"]["state"] == "well"
+    else:
+        assert checks["controller"]["state"] == "well"
+        assert "not cancel them: PBS did not cancel jobs: not from nodes" in checks["controller"]["says"]
+    pbs.await_end()
 
 
 def test_a_job_that_waits_is_cancelled_and_its_reason_is_said(
