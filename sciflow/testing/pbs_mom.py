@@ -7,8 +7,10 @@ in a session of its own; looks at the walltime; signals the session and writes d
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -108,6 +110,9 @@ def _watched(
         if job.walltime_s is not None and _elapsed(job) > job.walltime_s:
             _end(process, settings, forced=False)
             return {"substate": 93, "exit_status": -29, "comment": f"{now.comment} and exceeded resource walltime"}
+        if settings.memory_kill and _used(process.pid) > _bytes(job.memory):
+            _end(process, settings, forced=True)
+            return {"substate": 93, "exit_status": -27, "comment": f"{now.comment} and exceeded resource mem"}
     # Popen tells a signal as a negative number; the shell of a login turned that of its child into 128 + n
     status = 256 - process.returncode if process.returncode < 0 else process.returncode
     ran = records.job(job.number).comment
@@ -136,6 +141,20 @@ def _session(session: int) -> list[psutil.Process]:
             if os.getsid(pid) == session and (process := psutil.Process(pid)).status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def _used(session: int) -> int:
+    """Memory that processes of a session have for themselves: what they share with others would count twice."""
+    used = 0
+    for process in _session(session):
+        with contextlib.suppress(psutil.Error):
+            used += process.memory_full_info().uss
+    return used
+
+
+def _bytes(text: str) -> float:
+    match = re.fullmatch(r"(\d+)([kmgt]?)b", text)
+    return math.inf if match is None else float(int(match[1]) << 10 * " kmgt".index(match[2] or " "))
 
 
 def _kill(session: int, number: signal.Signals) -> None:

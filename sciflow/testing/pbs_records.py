@@ -37,6 +37,9 @@ class Settings:
         How often walltimes are looked at.
     walltime
         ``resources_max.walltime`` of the queue, or empty.
+    memory_kill
+        Whether jobs that use more memory than they ask for are ended with exit status -27, as the manual says that MOM
+        does where it enforces ``mem``; seen it was not.
     owner_pid
         When this process is gone, the jobs end.
     """
@@ -51,6 +54,7 @@ class Settings:
     stageout_s: float = 1.0
     poll_s: float = 0.05
     walltime: str = ""
+    memory_kill: bool = False
     owner_pid: int = 0
 
 
