@@ -14,6 +14,8 @@
 ``window.closed``         the policy lets no work start: an ``explanation``, and a ``reason`` that stays true until
                           ``next_open`` (Unix seconds; left out when the clock alone does not decide)
 ``window.opened``         it does again
+``window.overrun``        ``variants`` still run though the window has ``closed``; their workers end them by ``end_by``
+                          (both in Unix seconds)
 ========================  ============================================================================================
 
 Later releases may tell more, under names that are not here yet: ignore what you do not know.
@@ -42,6 +44,7 @@ EventName = Literal[
     "input.changed",
     "window.closed",
     "window.opened",
+    "window.overrun",
 ]
 """What is reported."""
 

@@ -235,6 +235,7 @@ KEPT_EVENTS: Final = frozenset(
         "worker.lost",
         "window.closed",
         "window.opened",
+        "window.overrun",
         "job.ended",
         "job.refused",
         "jobs.orphaned",

@@ -212,15 +212,26 @@ def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each
                 return f"a worker was ended with what it ran: {how}"
             suspect = f"; it ran {facts['suspect']}" if facts.get("suspect") else ""
             return f"a worker died{f' ({how})' if how else ''}{suspect}"
-        case "window.closed":
-            return f"waiting: {facts.get('reason') or facts.get('explanation', 'the window is closed')}"
-        case "window.opened":
-            return "the window opened"
+        case "window.closed" | "window.opened" | "window.overrun":
+            return _describe_window(event)
         case name if name.startswith(("job", "batch.away", "batch.back")):
             return describe_job_event(event)
         case name:
             told = ", ".join(f"{key}={value}" for key, value in facts.items() if isinstance(value, str | int | float))
             return f"{name}: {told}"[:_MOST_MESSAGE] if told else name
+
+
+def _describe_window(event: Event) -> str:
+    facts: Mapping[str, Any] = event.facts
+    match event.name:
+        case "window.closed":
+            return f"waiting: {facts.get('reason') or facts.get('explanation', 'the window is closed')}"
+        case "window.opened":
+            return "the window opened"
+        case _:
+            n, grace_s = facts.get("variants", 0), facts.get("end_by", 0) - facts.get("closed", 0)
+            runs = "1 variant still runs" if n == 1 else f"{n:,} variants still run"
+            return f"the window closed, and {runs}: ended with the worker after {render_seconds(grace_s)}"
 
 
 def describe_worker(worker: WorkerStatus) -> str:

@@ -20,6 +20,7 @@ from sciflow.engine.loop import Ending, Loop
 from sciflow.engine.origin import CodeCapture
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
+from sciflow.engine.overrun import Overrun
 from sciflow.engine.pace import Pace
 from sciflow.engine.preflight import freeze, preflight
 from sciflow.engine.progress import Silent, end_line, open_display
@@ -28,8 +29,8 @@ from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import MetadataError, SweepError
 from sciflow.provenance.environment import surroundings_of
-from sciflow.provenance.requirements import unmet_metadata
 from sciflow.provenance.inputs import changed_inputs
+from sciflow.provenance.requirements import unmet_metadata
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
@@ -88,6 +89,7 @@ class Driver:
         self._stopping = threading.Event()
         self._checked = time.monotonic()
         self._refresher = Refresher(directory)
+        self._overrun: Callable[[], None] = lambda: None
         self._display: Display = Silent()
 
     def run(self, definition: Definition, look: Callable[[], tuple[Sweep, Plan]]) -> None:
@@ -149,6 +151,7 @@ class Driver:
     ) -> tuple[Ending, dict[str, Any]]:
         """Run the loop, with new workers for each opening of the window; say how it ended, and what was done."""
         definition = sweep.definition
+        self._overrun = Overrun(self._gate, self._directory.path / "live", facts["session"], journal.tell)
         ledger = Ledger(
             self._directory,
             sweep,
@@ -268,6 +271,7 @@ class Driver:
                 self._stopping.set()
         self._refresher.tick()
         self._compactor.tick()
+        self._overrun()
 
     def stopping(self) -> bool:
         """Whether the user pressed Ctrl-C, or somebody asked from elsewhere."""

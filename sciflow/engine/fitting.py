@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sciflow.scheduling.policy import Policy
     from sciflow.store.directory import SweepDirectory
 
+_LONGEST = 150  # characters of a variant in a message
 _SAVE = "have it save its state and go on later (context.checkpoint, context.should_stop() and context.defer())"
 
 
@@ -67,7 +68,7 @@ def refuse_endless(
                 continue
             found = excess(stretch, model, sample, bound.seconds, is_all=len(definition.steps) == 1)
             if found is not None:
-                raise PolicyError(_sentence(stretch, found, bound, str(definition.space[int(rows[found.place])])))
+                raise PolicyError(_sentence(stretch, found, bound, _words_of(definition.space[int(rows[found.place])])))
 
 
 def _bound_of(policy: Policy, now: datetime) -> Bound | None:
@@ -78,7 +79,7 @@ def _bound_of(policy: Policy, now: datetime) -> Bound | None:
     seconds = window.length.total_seconds()
     return Bound(
         seconds,
-        f"the longest window of {policy!r} in the coming weeks has {render_seconds(seconds)}",
+        f"the longest window of {policy!r} in the coming weeks lasts {render_seconds(seconds)}",
         "allow more hours or spill_minutes, or run at any hour: sciflow run --now, or Engine(policy='immediate')",
     )
 
@@ -101,6 +102,11 @@ def _walltime_of(cluster: Cluster, kind: ResourceClass) -> Bound | None:
         return None
     where = "the default queue" if queue is None else f"the queue {queue!r}"
     return Bound(seconds, f"{where} ends every job after {render_seconds(seconds)}", "choose a queue for longer jobs")
+
+
+def _words_of(variant: object) -> str:
+    text = str(variant)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _sentence(stretch: Stretch, found: Excess, bound: Bound, variant: str) -> str:

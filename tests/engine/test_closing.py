@@ -15,6 +15,8 @@ import sciflow
 from sciflow.analysis.words import describe_event
 from sciflow.engine.gate import Gate
 from sciflow.engine.loop import MOST_OUTLASTED, Loop
+from sciflow.engine.overrun import Overrun
+from sciflow.events import Event
 from sciflow.planning.batch import Ack
 from sciflow.planning.rows import RowSet
 from sciflow.planning.sharing import Sharing
@@ -63,6 +65,35 @@ def test_one_whose_batch_is_over_or_has_no_end_stays(guard, stop_at):
     guard.closing.look()
 
     assert not guard.ended
+
+
+def test_what_still_runs_after_a_closing_is_told_once_and_with_how_long_it_may(tmp_path):
+    told, clock = [], [datetime(2026, 1, 14, 7, 59, tzinfo=UTC)]
+    gate = Gate(OffPeak("22:00-08:00", timezone="UTC"), lambda: clock[0])
+    look = Overrun(
+        gate, tmp_path, 1, lambda name, **facts: told.append((name, facts)), lambda: float(clock[0].timestamp())
+    )
+    with Live(tmp_path, 1) as live:
+        live.variant(3)
+        for _ in range(200):
+            clock[0] += timedelta(seconds=0.5)
+            look()
+
+    closed = datetime(2026, 1, 14, 8, tzinfo=UTC).timestamp()
+    assert told == [("window.overrun", {"variants": 1, "closed": closed, "end_by": closed + GRACE_S})]
+    said = describe_event(Event(*told[0][:1], closed, told[0][1]))
+    assert said == "the window closed, and 1 variant still runs: ended with the worker after 30 s"
+
+
+def test_a_closing_after_which_nothing_runs_is_no_news(tmp_path):
+    told, clock = [], [datetime(2026, 1, 14, 7, 59, 58, tzinfo=UTC)]
+    gate = Gate(OffPeak("22:00-08:00", timezone="UTC"), lambda: clock[0])
+    look = Overrun(gate, tmp_path, 1, lambda *_, **__: told.append(1), lambda: float(clock[0].timestamp()))
+    for _ in range(20):
+        clock[0] += timedelta(seconds=0.5)
+        look()
+
+    assert not told
 
 
 class Nights:
@@ -205,6 +236,7 @@ def test_a_worker_whose_task_does_not_stop_is_ended_after_its_grace_and_the_vari
     results = engine.execute_parameter_sweep(workflow)
 
     assert results.to_dataframe()["n"].tolist() == [2, 2]
+    assert [event.facts["variants"] for event in events if event.name == "window.overrun"] == [2]
     lost = [event for event in events if event.name == "worker.lost"]
     assert [event.facts["cause"] for event in lost] == ["window", "window"]
     assert all(closes + GRACE_S <= event.time < closes + GRACE_S + 20 for event in lost)

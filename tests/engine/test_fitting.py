@@ -84,7 +84,7 @@ def test_variants_that_take_longer_than_the_longest_window_are_refused_with_what
 
     said = str(raised.value)
     assert said.startswith("task 'task' would be started again and again and never end: the longest window of Blinks(")
-    for words in ("has 20 ms", "as 12 timed runs tell; all of", "context.checkpoint", "spill_minutes", "--now"):
+    for words in ("lasts 20 ms", "as 12 timed runs tell; all of", "context.checkpoint", "spill_minutes", "--now"):
         assert words in said
 
 
