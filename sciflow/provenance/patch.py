@@ -33,8 +33,8 @@ _DIFF: Final = (
 )
 
 
-def write_patch(objects: Git, commit: str, tree: str, file: Path) -> dict[str, Any] | None:
-    """Write what leads from *commit* to *tree*, and say whether it does; None when they are the same.
+def write_patch(objects: Git, commit: str, tree: str, file: Path) -> dict[str, Any]:
+    """Write what leads from *commit* to *tree*, and say whether it does.
 
     Returns
     -------
@@ -45,8 +45,6 @@ def write_patch(objects: Git, commit: str, tree: str, file: Path) -> dict[str, A
     with file.open("wb") as out:
         objects(*_DIFF, commit, tree, into=out)
     n_bytes = file.stat().st_size
-    if not n_bytes:
-        return None
     if n_bytes > MOST_BYTES:
         return {"bytes": n_bytes, "problem": f"larger than {MOST_BYTES // 1_000_000} MB, and left out"}
     with file.open("rb") as text:
@@ -61,4 +59,4 @@ def _leads_to(objects: Git, commit: str, tree: str, file: Path) -> bool:
         objects("apply", "--cached", "--whitespace=nowarn", str(file), also=index)
     except git.GitCommandError:
         return False
-    return objects("write-tree", also=index).decode().strip() == tree
+    return objects("write-tree", "--missing-ok", also=index).decode().strip() == tree

@@ -116,13 +116,14 @@ class Capture:
         tree = workspace.make_tree(listing)
         self.trees.append(tree)
         submodules = [self._of_submodule(root, path, name) for path, name in tree.submodules.items()]
-        is_changed = workspace.is_changed(commit, tree, listing)
+        # before the first commit all files are new
+        changes = {*listing.tracked, *listing.untracked} if commit is None else workspace.changes(commit, tree)
         return {
-            "dirty": is_changed or any(one.get("dirty") for one in submodules),
+            "dirty": bool(changes - {*listing.untracked}) or any(one.get("dirty") for one in submodules),
             "n_untracked": listing.n_untracked,
             "tree": tree.id,
             "left_out": told(listing.left_out),
-            "patch": self._patch(workspace, commit, tree),
+            "patch": self._patch(workspace, commit, tree) if changes else None,
             "archive": self._archive(workspace, tree),
             "submodules": submodules,
         }
@@ -147,13 +148,13 @@ class Capture:
         self._to_pack += capture._to_pack
         return facts
 
-    def _patch(self, workspace: Workspace, commit: str | None, tree: Tree) -> dict[str, Any] | None:
+    def _patch(self, workspace: Workspace, commit: str | None, tree: Tree) -> dict[str, Any]:
 
         if commit is None:
             return {"problem": "there is no commit to begin from"}
         file = workspace.folder / "patch"
         facts = write_patch(workspace.borrowed.git(self._patience), commit, tree.id, file)
-        if facts is None or "problem" in facts or self._shelf is None:
+        if "problem" in facts or self._shelf is None:
             return facts
         name = f"{tree.id}.{commit[:12]}.patch"
         if self._shelf.size_of(name) is None:

@@ -145,14 +145,11 @@ class Workspace:
                 blobs[path] = name.decode()
         return Tree(tree, self.root, blobs, submodules)
 
-    def is_changed(self, commit: str | None, tree: Tree, listing: Listing) -> bool:
-        """Whether tracked files are not as in the commit."""
-        if commit is None:
-            return bool(listing.tracked)
-        said = self.borrowed.git(self._patience)(
-            "diff-tree", "-r", "-z", "--name-only", "--no-renames", commit, tree.id
-        )
-        return bool({*said.split(b"\0")[:-1]} - {*listing.untracked})
+    def changes(self, commit: str, tree: Tree) -> set[bytes]:
+        """The files that are not as in the commit."""
+        objects = self.borrowed.git(self._patience)
+        said = objects("diff-tree", "-r", "-z", "--name-only", "--no-renames", commit, tree.id)
+        return {*said.split(b"\0")[:-1]}
 
     def n_bytes(self, tree: Tree) -> int:
         """About how much the files of the tree hold together."""

@@ -50,7 +50,7 @@ class CodeShelf:
         path = self.sweep / FOLDER / name
         temporary = path.with_name(temporary_name(name))
         try:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as file:
                 yield file
                 file.flush()
