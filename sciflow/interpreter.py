@@ -19,6 +19,13 @@ def command(module: str, *arguments: str) -> list[str]:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment variables under which the child finds this package, wherever it was imported from."""
-    root = str(Path(__file__).parent.parent)
-    python_path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": python_path, **(extra or {})}
+    return {**os.environ, "PYTHONPATH": python_path(sys.executable), **(extra or {})}
+
+
+def python_path(executable: str) -> str:
+    """``PYTHONPATH`` for an interpreter: ours finds this package, wherever it was imported from.
+
+    Another one has packages of its own, and could not load what was compiled for ours.
+    """
+    root = str(Path(__file__).parent.parent) if executable == sys.executable else ""
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import re
 import time
 import uuid
@@ -66,7 +67,8 @@ class Pbs:
 
     Notes
     -----
-    Jobs get the environment of a login and start in the folder of their submission. In their script
+    Jobs get the environment of a login, and what they need of that of their submission to find programs and modules;
+    they start in the folder of their submission. In their script
     ``SCIFLOW_JOB_ID`` and ``SCIFLOW_JOB_END`` (Unix seconds) are set.
     """
 
@@ -79,7 +81,7 @@ class Pbs:
         patience_s: float = 60,
     ) -> None:
         self._commands = Commands(_is_transient, environ, timeout_s, patience_s)
-        self._exits = exits
+        self._exits, self._environ = exits, environ
         self._n_jobs: int | None = None
         self._ends_at: dict[str, float] = {}
         self._gone_at: dict[str, float] = {}
@@ -92,7 +94,7 @@ class Pbs:
 
     def script(self, job: Job) -> str:
         """The script of a job, for submission now."""
-        return pbs_script(job, datetime.now(UTC), self._exits)
+        return pbs_script(job, datetime.now(UTC), self._exits, os.environ if self._environ is None else self._environ)
 
     def submit(self, script: str) -> str:
         """Submit a script and give the job's id, in full; one that was taken although qsub heard nothing is found."""

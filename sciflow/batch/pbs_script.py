@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import os
+import shlex
+from typing import TYPE_CHECKING, Final
 
 from sciflow.batch.script import (
     checked,
@@ -18,15 +20,30 @@ from sciflow.batch.script import (
 from sciflow.errors import BatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from sciflow.batch.system import Job
 
+# PBS passes no environment on, and sites may refuse what it has for that (-V); all of it would hold secrets, and much
+# that belongs to the login
+_CARRIED: Final = frozenset({
+    *("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG"),
+    *("XDG_CONFIG_HOME", "PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT"),
+})  # fmt: skip
+_OF_ONE_JOB: Final = frozenset({"SCIFLOW_JOB_ID", "SCIFLOW_JOB_END", "SCIFLOW_SUBMISSION"})
 
-def pbs_script(job: Job, now: datetime, exits: Path | None = None) -> str:
-    """The script of a job that is submitted *now*; it leaves its exit status in the folder *exits*, if there is one.
+
+def pbs_script(job: Job, now: datetime, exits: Path | None = None, environ: Mapping[str, str] | None = None) -> str:
+    """The script of a job that is submitted *now*.
+
+    Parameters
+    ----------
+    exits
+        A folder in which it leaves its exit status; None for none.
+    environ
+        The environment of the submission, of which it restores what jobs need to find their programs and modules.
 
     Raises
     ------
@@ -35,7 +52,7 @@ def pbs_script(job: Job, now: datetime, exits: Path | None = None) -> str:
     """
     walltime_s = _walltime_s(checked(job), now)
     asked = "".join(f"#PBS {line}\n" for line in (*_options(job, walltime_s), *checked_options(job.options)))
-    return f"#!/bin/sh\n{asked}{_prologue(job, walltime_s, exits)}{job.body.rstrip()}\n"
+    return f"#!/bin/sh\n{asked}{_prologue(job, walltime_s, exits)}{_exports(environ or {})}{job.body.rstrip()}\n"
 
 
 def _walltime_s(job: Job, now: datetime) -> int | None:
@@ -101,3 +118,16 @@ def _prologue(job: Job, walltime_s: int | None, exits: Path | None) -> str:
 
 def _end(walltime_s: int | None) -> str:
     return "" if walltime_s is None else f"$(($(date +%s) + {walltime_s}))"
+
+
+def _exports(environ: Mapping[str, str]) -> str:
+    carried = {name: value for name, value in sorted(environ.items()) if _is_carried(name)}
+    if "PATH" in carried:  # each folder once: the jobs that a job submits would have an ever longer one
+        carried["PATH"] = os.pathsep.join(dict.fromkeys(carried["PATH"].split(os.pathsep)))
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in carried.items()]
+    # programs of the node are found too, behind those of the submission
+    return "".join(line + ('"${PATH:+:$PATH}"' if line.startswith("export PATH=") else "") + "\n" for line in lines)
+
+
+def _is_carried(name: str) -> bool:
+    return name in _CARRIED or name.startswith("LC_") or (name.startswith("SCIFLOW_") and name not in _OF_ONE_JOB)

@@ -12,7 +12,7 @@ from sciflow.batch.script import forwarding
 from sciflow.batch.system import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sciflow.batch.system import JobState
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 
 _MODULE: Final = "sciflow.engine.controller"
 _WARN_S: Final = 180
-# what jobs of a batch system that passes no environment on need of that of the submission; not all of it: it may hold
-# secrets, and what belongs to the login
-_CARRIED: Final = frozenset({
-    *("PATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV", "LANG", "XDG_CONFIG_HOME"),
-    *("PBS_CONF_FILE", "PBS_EXEC", "PBS_SERVER", "PBS_DEFAULT"),
-})  # fmt: skip
-_OF_ONE_JOB: Final = frozenset({"SCIFLOW_JOB_ID", "SCIFLOW_JOB_END", "SCIFLOW_SUBMISSION"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +116,9 @@ def controller_job(
 
 
 def _lines(submission: Submission, generation: int, kind: str) -> Iterator[str]:
-    """The shell's; the values of the submission come before the prologue, which may build upon them."""
     facts = submission.facts
     if kind == "turn":  # its sweep may be done, and nobody could take it out of the queue
         yield f"[ ! -e {shlex.quote(str(submission.end_file))} ] || exit 0"
-    yield from _exports(facts.get("environment", {}))
     yield from facts["job"]["prologue"]
     if facts["umask"]:
         yield f"umask {facts['umask']}"
@@ -135,22 +126,6 @@ def _lines(submission: Submission, generation: int, kind: str) -> Iterator[str]:
     yield f"export PYTHONPATH={shlex.quote(str(facts['python_path']))}"
     arguments = (kind, str(submission.folder.parent), str(submission.number), str(generation))
     yield forwarding(shlex.join([str(facts["executable"]), *interpreter.command(_MODULE, *arguments)[1:]]))
-
-
-def _exports(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        # programs of the node are found too, behind those of the submission
-        also = '"${PATH:+:$PATH}"' if name == "PATH" else ""
-        yield f"export {name}={shlex.quote(value)}{also}"
-
-
-def carried_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What a job needs of the environment of its submission, where the batch system does not pass that on."""
-    return {
-        name: value
-        for name, value in sorted(environ.items())
-        if name in _CARRIED or name.startswith("LC_") or (name.startswith("SCIFLOW_") and name not in _OF_ONE_JOB)
-    }
 
 
 def mask_of_files() -> str:

@@ -19,6 +19,7 @@ from sciflow.engine.driver import folder_of
 from sciflow.engine.origin import capture
 from sciflow.engine.preflight import freeze
 from sciflow.errors import SubmittedError, SweepError, WorkflowError
+from sciflow.scheduling.anchor import anchored
 from sciflow.store.submissions import Submission
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class Order:
         """The order with other workers."""
         engine = copy.copy(self.engine)
         engine.cluster = cluster
+        return replace(self, engine=engine)
+
+    def anchored(self) -> Order:
+        """The order with hours that mean the same on every machine: in the time zone of this one.
+
+        Raises
+        ------
+        PolicyError
+            This machine does not tell its zone.
+        """
+        engine = copy.copy(self.engine)
+        engine.policy = anchored(self.policy)
         return replace(self, engine=engine)
 
     def facts(self) -> dict[str, Any]:

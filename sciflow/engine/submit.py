@@ -15,7 +15,7 @@ from sciflow.batch.nodes import find_nodes
 from sciflow.batch.site import CONTROLLER, Place, find_site
 from sciflow.clusters.batch import BatchCluster
 from sciflow.clusters.local import LocalCluster
-from sciflow.engine.job import Asked, Turn, carried_environment, controller_job, job_prefix, mask_of_files
+from sciflow.engine.job import Asked, Turn, controller_job, job_prefix, mask_of_files
 from sciflow.engine.order import hand_in
 from sciflow.engine.preflight import load_in_fresh_process
 from sciflow.engine.turns import CONTROLLER_BYTES, MOST, Size, begins_of_turns, size_of_job
@@ -190,6 +190,7 @@ class JobController:
         """Queue the first job, or all of them where jobs may submit none; return when they are in the queue."""
         system = system or find_system(self.system, directory.path / FOLDER)
         desk = _Desk(self, directory, system, find_site(directory.path, cast("System", self.system)))
+        order = order.anchored()
         may_submit, why = desk.may_submit()
         if may_submit is False:
             desk.queue_turns(order, why)
@@ -256,6 +257,7 @@ class _Desk:
     def _hand_in(self, order: Order, asked: Asked) -> Submission:
         contents = order.pack()
         load_in_fresh_process(contents)
+        executable = self.site.python or sys.executable
         facts = {
             "kind": "job",
             "system": self.system.name,
@@ -264,13 +266,11 @@ class _Desk:
             "policy": order.policy.to_dict(),
             "asked_at": order.asked_at.isoformat(),
             "cluster": order.engine.cluster.name,
-            "python_path": interpreter.environment()["PYTHONPATH"],
-            # SLURM passes the environment of the submission on; what PBS has for that, sites may refuse
-            "environment": carried_environment(os.environ) if self.system.name == "pbs" else {},
+            "python_path": interpreter.python_path(executable),
             "umask": mask_of_files(),
             "cwd": os.getcwd(),  # noqa: PTH109  text only
             **order.facts(),
-            "executable": self.site.python or sys.executable,
+            "executable": executable,
         }
         return hand_in(self.directory, facts, contents)
 

@@ -107,6 +107,30 @@ def test_jobs_that_take_turns_wait_for_all_before_them():
     assert "#PBS -W depend=afterany:3.vm:5.vm\n" in pbs_script(job, NOW)
 
 
+def test_a_job_of_pbs_restores_what_it_needs_of_the_environment_of_its_submission_and_no_more(tmp_path):
+    environ = {
+        "PATH": "/a b;$(touch x):/usr/bin:/bin:/usr/bin",
+        "PYTHONPATH": "it's `touch x`",
+        "SCIFLOW_SITE": "two\nlines",
+        "SCIFLOW_JOB_ID": "of another job",
+        "PASSWORD": "secret",
+        "LC_ALL": "C",
+    }
+    script = pbs_script(Job("x", "env -0", tmp_path / "%j.log"), NOW, environ=environ)
+
+    job = {"PBS_JOBID": "7.vm", "PBS_O_WORKDIR": str(tmp_path), "PATH": "/usr/bin:/of/the/node"}
+    subprocess.run(["/bin/sh"], input=script, text=True, env=job, cwd=tmp_path, check=True)
+
+    found = dict(entry.split("=", 1) for entry in (tmp_path / "7.vm.log").read_text().split("\0") if entry)
+    assert found["PATH"] == "/a b;$(touch x):/usr/bin:/bin:/usr/bin:/of/the/node"
+    assert {name: found[name] for name in ("PYTHONPATH", "SCIFLOW_SITE", "LC_ALL")} == {
+        name: environ[name] for name in ("PYTHONPATH", "SCIFLOW_SITE", "LC_ALL")
+    }
+    assert found["SCIFLOW_JOB_ID"] == "7.vm"
+    assert "PASSWORD" not in found
+    assert [path.name for path in tmp_path.iterdir()] == ["7.vm.log"]
+
+
 @pytest.mark.parametrize("system", SCRIPTS)
 def test_the_id_of_a_job_stands_in_the_name_of_its_log_and_not_in_that_of_the_folder(system):
     job = Job("logged", "true", Path('/l/a%j"b/%j.log'))

@@ -18,6 +18,7 @@ from sciflow.engine.controller import Ears
 from sciflow.engine.gate import Gate
 from sciflow.engine.generation import GenerationOfJobs
 from sciflow.engine.job import Turn, controller_job, job_prefix
+from sciflow.engine.order import open_order
 from sciflow.engine.submit import JobController
 from sciflow.engine.watch import Watch
 from sciflow.errors import BatchError
@@ -248,6 +249,19 @@ def test_while_the_window_is_shut_the_next_job_is_told_when_to_begin(tmp_path, q
     assert timedelta(hours=4.9) < successor.begin - datetime.now(UTC) < timedelta(hours=5.1)
     assert calls(tmp_path) == []
     assert sweep.status().state == "submitted"
+
+
+def test_the_hours_of_a_policy_are_those_of_the_clock_where_the_sweep_was_submitted(tmp_path, queue, monkeypatch):
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    policy = sciflow.scheduling.parse_policy("off_peak", {"preferred_hours": "1:00-2:00"})
+
+    sweep = submit(tmp_path, queue, policy=policy)
+        tmp_path, queue, policy=sciflow.scheduling.parse_policy("off_peak", {"preferred_hours": "1:00-2:00"})
+    )
+
+    submission = newest_submission(SweepDirectory.open(sweep.directory))
+    assert submission.facts["policy"]["timezone"] == "Pacific/Auckland"
+    assert open_order(submission).policy.timezone.name == "Pacific/Auckland"
 
 
 def test_a_job_that_cannot_queue_a_successor_works_and_says_at_its_end_that_nothing_follows(tmp_path, queue, capsys):
