@@ -181,7 +181,7 @@ def _search_path() -> list[str]:
 
 def _extend(path: list[str], wanted: Iterable[str]) -> None:
     """Bring the folders of the user's code to the front, in their order; the libraries are the worker's own."""
-    path[:0] = [one for one in wanted if one not in path and is_local_file(one)]
+    path[:0] = [one for one in wanted if one not in path and is_local_file(os.path.join(one, "any.py"))]  # noqa: PTH118
 
 
 def _module_of(error: ImportError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from dataclasses import dataclass, field
@@ -135,16 +136,19 @@ def _merged(pairs: Iterable[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, 
     return ((name, tuple(specifiers)) for name, specifiers in found.items())
 
 
-def _of_toml(text: str) -> Iterator[tuple[str, str]]:
+def _of_toml(text: str) -> list[tuple[str, str]]:
     """Of uv, Poetry, PDM and PEP 751; only the lines that count, for tomllib takes a second for a large file."""
     import tomllib  # noqa: PLC0415  workers compare, and few read
 
-    try:
-        data = tomllib.loads("\n".join(_TOML_LINES.findall(text)))
-    except tomllib.TOMLDecodeError:
-        data = tomllib.loads(text)
-    packages = data.get("package") or data.get("packages") or tomllib.loads(text).get("packages", [])
-    return ((one["name"], f"=={one['version']}") for one in packages if "name" in one and "version" in one)
+    found: list[tuple[str, str]] = []
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        found = _versions(tomllib.loads("\n".join(_TOML_LINES.findall(text))))
+    return found or _versions(tomllib.loads(text))
+
+
+def _versions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    packages: list[Mapping[str, Any]] = data.get("package") or data.get("packages") or []
+    return [(one["name"], f"=={one['version']}") for one in packages if "name" in one and "version" in one]
 
 
 def _of_requirements(lines: Iterable[str]) -> Iterator[tuple[str, str]]:

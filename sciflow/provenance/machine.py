@@ -111,7 +111,7 @@ def gpus(proc: Path = Path("/proc/driver/nvidia"), device: Path = Path("/dev/nvi
         for path in sorted(proc.glob("gpus/*/information"))
         if (match := re.search(r"^Model:\s*(.*?)\s*$", _text(path), re.MULTILINE))
     ]
-    version = re.search(r"Kernel Module\D*?\s(\d+(?:\.\d+)+)", _text(proc / "version"))
+    version = re.search(r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s", _text(proc / "version"))
     if not models or version is None:  # a container that shows the devices and not what the kernel says of them
         return _ask_nvidia() or {"gpus": sorted(models), "gpu_driver": None}
     return {"gpus": sorted(models), "gpu_driver": version[1]}

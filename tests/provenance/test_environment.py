@@ -1,151 +1,168 @@
+"""The record of an environment: one for all processes of a kind, and nothing of one of them alone."""
+
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import platform
-import time
+import subprocess
+import sys
+import venv
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sciflow.canonical import content_digest
-from sciflow.provenance.environment import capture_environment, cpu_model, kept_variables, os_name
+from sciflow.provenance.environment import (
+    SCHEMA,
+    capture_environment,
+    facts_of_this_process,
+    surroundings_of,
+    usable_cores,
+)
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[2]
+
+SENT = """
+import json, os, pickle, sys
+surroundings = pickle.loads(sys.stdin.buffer.read())
+mine = surroundings.of_this_process()
+print(json.dumps({"reused": mine is surroundings, "record": mine.record()}))
+"""
 
 
-def installed(folder: Path, name: str, version: str, **files: str) -> metadata.Distribution:
-    info = folder / f"{name}-{version}.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\nName: not this one\n")
-    for file, text in files.items():
-        (info / file.replace("__", ".")).write_text(text)
-    return metadata.Distribution.at(info)
+def sent(surroundings, python=sys.executable, path=None, **environment):
+    """What another process makes of the surroundings of this one."""
+    path = sys.path if path is None else path
+    code = f"import sys; sys.path[:] = {list(map(str, path))!r}\n{SENT}"
+    done = subprocess.run(
+        [python, "-c", code], input=pickle.dumps(surroundings), env={**os.environ, **environment}, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return json.loads(done.stdout)
 
 
-def test_a_capture_names_interpreter_system_machine_and_packages() -> None:
+def test_a_capture_names_interpreter_system_machine_packages_and_libraries():
     facts = capture_environment()
 
+    assert facts["schema"] == SCHEMA
     assert facts["python"]["version"] == platform.python_version()
     assert facts["packages"]["numpy"] == metadata.version("numpy")
-    assert facts["machine"]["memory_bytes"] > 2**20
-    assert facts["machine"]["n_cores"] >= facts["machine"]["n_cores_usable"] >= 1
+    assert facts["numeric"]["numpy"]["simd"]["baseline"]
+    assert facts["locks"] == []
     assert json.loads(json.dumps(facts)) == facts
 
 
-def test_two_captures_of_one_environment_have_one_digest() -> None:
-    assert content_digest(capture_environment()) == content_digest(capture_environment())
+def test_nothing_tells_two_processes_or_hosts_of_a_kind_apart():
+    facts = capture_environment()
+
+    assert platform.node() not in json.dumps({key: facts[key] for key in facts.keys() - {"packages", "origins"}})
+    assert str(os.getpid()) not in facts["variables"].values()
+    assert content_digest(facts) == content_digest(capture_environment())
+    assert facts_of_this_process()["n_cores"] == usable_cores() >= 1
 
 
-def test_a_capture_is_quick() -> None:
-    capture_environment()
-    best = float("inf")
-    for _ in range(5):
-        started = time.perf_counter()
-        capture_environment()
-        best = min(best, time.perf_counter() - started)
+def test_a_process_of_the_same_place_takes_what_was_found_and_adds_what_it_sees_itself():
+    here = surroundings_of(None)
 
-    assert best < 0.15
+    there = sent(here, OMP_NUM_THREADS="3", PYTHONHASHSEED="7", LC_ALL="C.UTF-8", TZ="Asia/Tokyo")
 
-
-def test_threads_and_seeds_are_kept_and_nothing_else() -> None:
-    kept = kept_variables(
-        {
-            "OMP_NUM_THREADS": "4",
-            "PYTHONHASHSEED": "0",
-            "OPENBLAS_CORETYPE": "Haswell",
-            "HOME": "/home/me",
-            "PATH": "/bin",
-            "AWS_SECRET_ACCESS_KEY": "abc",
-            "MKL_LICENSE_FILE": "27000",
-            "OMP_TOOL_LIBRARIES": "/home/me/tool.so",
-            "KMP_SECRET": "1",
-        }
-    )
-
-    assert kept == {"OMP_NUM_THREADS": "4", "OPENBLAS_CORETYPE": "Haswell", "PYTHONHASHSEED": "0"}
+    assert there["reused"]
+    assert there["record"]["packages"] == dict(here.facts["packages"])
+    assert there["record"]["variables"]["OMP_NUM_THREADS"] == "3"
+    assert there["record"]["python"]["hash_seed"] == "7"
+    assert there["record"]["system"]["time_zone"] == "Asia/Tokyo"
+    assert sent(here, PYTHONHASHSEED="0")["record"]["python"]["hash_seed"] == "0"
 
 
-def test_the_origin_of_a_package_from_elsewhere_has_no_token_and_no_path(tmp_path: Path) -> None:
-    def direct(**facts: object) -> str:
-        return json.dumps(facts)
+def test_a_process_that_would_find_other_packages_looks_for_itself(tmp_path):
+    here = surroundings_of(None)
+    info = tmp_path / "extra_tool-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: extra-tool\nVersion: 1.0\n")
 
-    vcs = {"vcs": "git", "commit_id": "abc123"}
-    facts = capture_environment(
-        variables={},
-        distributions=[
-            installed(tmp_path, "plain", "1.0"),
-            installed(tmp_path, "forked", "2.0", direct_url__json=direct(url="https://tok@x.org/f.git", vcs_info=vcs)),
-            installed(
-                tmp_path,
-                "mine",
-                "0.1",
-                direct_url__json=direct(url="file:///home/me/mine", dir_info={"editable": True}),
-            ),
-            installed(tmp_path, "local", "0.2", direct_url__json=direct(url="file:///home/me/local", dir_info={})),
-            installed(tmp_path, "wheel", "0.3", direct_url__json=direct(url="https://x.org/w.whl", archive_info={})),
-            installed(tmp_path, "broken", "0.4", direct_url__json="{"),
-            installed(tmp_path, "odd", "0.5", direct_url__json="[]"),
-        ],
-    )
+    there = sent(here, path=[tmp_path, *sys.path])
 
-    assert facts["packages"] == {
-        "broken": "0.4",
-        "forked": "2.0",
-        "local": "0.2",
-        "mine": "0.1",
-        "odd": "0.5",
-        "plain": "1.0",
-        "wheel": "0.3",
+    assert not there["reused"]
+    assert there["record"]["packages"] == {**here.facts["packages"], "extra-tool": "1.0"}
+
+
+def test_a_process_that_starts_after_a_package_was_changed_looks_for_itself(tmp_path):
+    info = tmp_path / "tool-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: tool\nVersion: 1.0\n")
+    program = f"""
+import sys, pickle
+sys.path.insert(0, {str(tmp_path)!r})
+from sciflow.provenance.environment import surroundings_of
+sys.stdout.buffer.write(pickle.dumps((sys.path, surroundings_of(None))))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    path, before = pickle.loads(done.stdout)
+    assert sent(before, path=path)["reused"]
+
+    info.rename(tmp_path / "tool-2.0.dist-info")
+    (tmp_path / "tool-2.0.dist-info" / "METADATA").write_text("Name: tool\nVersion: 2.0\n")
+
+    assert before.facts["packages"]["tool"] == "1.0"
+    assert sent(before, path=path)["record"]["packages"]["tool"] == "2.0"
+    (tmp_path / "tool-2.0.dist-info" / "METADATA").unlink()
+    (tmp_path / "tool-2.0.dist-info").rmdir()
+    tmp_path.rmdir()
+    assert "tool" not in sent(before, path=path)["record"]["packages"]
+
+
+def test_another_interpreter_looks_for_itself(tmp_path):
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+
+    there = sent(surroundings_of(None), python=str(tmp_path / "venv" / "bin" / "python"))
+
+    assert not there["reused"]
+
+
+def test_lock_files_are_compared_with_what_each_place_has(tmp_path):
+    (tmp_path / "requirements.txt").write_text(f"numpy=={metadata.version('numpy')}\n")
+    info = tmp_path / "first" / "numpy-0.1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: numpy\nVersion: 0.1\n")
+    here = surroundings_of(tmp_path)
+
+    there = sent(here, path=[tmp_path / "first", *sys.path])["record"]
+
+    assert here.record()["locks"][0]["agrees"] is True
+    assert there["locks"][0]["differences"] == {
+        "numpy": {"locked": f"=={metadata.version('numpy')}", "installed": "0.1"}
     }
-    assert facts["origins"] == {
-        "forked": {"kind": "git", "url": "https://x.org/f.git", "commit": "abc123"},
-        "local": {"kind": "folder", "url": "…/local"},
-        "mine": {"kind": "editable", "url": "…/mine"},
-        "wheel": {"kind": "archive", "url": "https://x.org/w.whl"},
-    }
+    assert there["locks"][0]["sha256"] == here.record()["locks"][0]["sha256"]
 
 
-def test_of_two_packages_of_one_name_the_importable_one_counts_and_stale_egg_info_never(tmp_path: Path) -> None:
-    egg = tmp_path / "project" / "My_Tool.egg-info"
-    egg.mkdir(parents=True)
-    (egg / "PKG-INFO").write_text("Name: My.Tool\nVersion: 0.1\n\n")
-    empty = tmp_path / "empty-1.0.dist-info"
-    empty.mkdir()
+@pytest.mark.parametrize("installed_by_pip_too", [False, True])
+def test_an_environment_of_conda_is_listed_and_counts_as_installed(tmp_path, monkeypatch, installed_by_pip_too):
+    (tmp_path / "conda-meta").mkdir()
+    record = {"name": "numpy", "version": "0.5", "build": "b", "url": "https://c.org/numpy-0.5-b.conda", "md5": "ab"}
+    (tmp_path / "conda-meta" / "numpy-0.5-b.json").write_text(json.dumps(record, indent=2))
+    (tmp_path / "environment.yml").write_text("dependencies: [numpy=0.5]\n")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    info = tmp_path / "numpy-0.6.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: numpy\nVersion: 0.6\n")
+    distributions = [metadata.Distribution.at(info)] if installed_by_pip_too else []
 
-    facts = capture_environment(
-        variables={},
-        distributions=[
-            metadata.Distribution.at(egg),
-            installed(tmp_path / "first", "my-tool", "2.0"),
-            installed(tmp_path / "second", "my_tool", "1.0"),
-            metadata.Distribution.at(empty),
-        ],
-    )
+    facts = capture_environment(tmp_path, distributions=distributions)
 
-    assert facts["packages"] == {"my-tool": "2.0"}
+    assert facts["conda"] == ["https://c.org/numpy-0.5-b.conda#ab"]
+    assert facts["locks"][0]["agrees"] is not installed_by_pip_too
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [('ID=x\nPRETTY_NAME="Some Linux 9"\n', "Some Linux 9"), ("ID=x\n", platform.platform(terse=True))],
-)
-def test_the_system_is_called_what_it_calls_itself(tmp_path: Path, text: str, name: str) -> None:
-    (tmp_path / "os-release").write_text(text)
+def test_no_secret_of_the_process_is_in_a_record(tmp_path):
+    secret = "ghp_abcdefgh12345678"
+    (tmp_path / ".env").write_text(f"TOKEN={secret}\n")
+    (tmp_path / "requirements.txt").write_text(f"--index-url https://{secret}@host/simple\nx @ https://{secret}@h/x\n")
+    named = dict.fromkeys(("TOKEN", "OMP_X", "MKL_Y", "LC_Z", "CUDA_TOKEN", "APPTAINER_BIND", "LOADEDMODULES"), secret)
 
-    assert os_name(tmp_path) == name
+    facts = sent(surroundings_of(tmp_path), **named)
 
-
-def test_a_system_that_does_not_tell_is_called_by_its_kernel_and_architecture(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text("processor: 0\n")
-
-    assert os_name(tmp_path) == platform.platform(terse=True)
-    assert cpu_model(tmp_path / "none") == platform.machine()
-    assert cpu_model(tmp_path / "cpuinfo") == platform.machine()
-
-
-def test_the_processor_is_called_by_its_model(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Fast 9000\nflags: a b\n")
-
-    assert cpu_model(tmp_path / "cpuinfo") == "Fast 9000"
+    assert secret not in json.dumps(facts)
