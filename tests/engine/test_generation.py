@@ -256,8 +256,6 @@ def test_the_hours_of_a_policy_are_those_of_the_clock_where_the_sweep_was_submit
     policy = sciflow.scheduling.parse_policy("off_peak", {"preferred_hours": "1:00-2:00"})
 
     sweep = submit(tmp_path, queue, policy=policy)
-        tmp_path, queue, policy=sciflow.scheduling.parse_policy("off_peak", {"preferred_hours": "1:00-2:00"})
-    )
 
     submission = newest_submission(SweepDirectory.open(sweep.directory))
     assert submission.facts["policy"]["timezone"] == "Pacific/Auckland"
