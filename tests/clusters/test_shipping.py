@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+import sysconfig
 import textwrap
 import threading
 
 import pytest
 
 import sciflow
-from sciflow.clusters.shipping import Shipment
+from sciflow.clusters.shipping import Shipment, _extend
 from sciflow.clusters.unsendable import explain
 from sciflow.errors import WorkflowError
 
@@ -222,3 +223,12 @@ def test_a_thread_of_the_driver_gets_the_drivers_own_modules():
     assert work.definition.name == "w"
     assert sys.modules["__main__"] is main
     assert sys.meta_path == finders
+
+
+def test_folders_of_the_users_code_come_first_and_libraries_of_the_driver_not_at_all(tmp_path):
+    mine, theirs = tmp_path / "study", tmp_path / "venv" / "lib" / "python3.11" / "site-packages"
+    path = ["/worker/site-packages"]
+
+    _extend(path, [str(mine), str(theirs), sysconfig.get_path("stdlib"), "/worker/site-packages"])
+
+    assert path == [str(mine), "/worker/site-packages"]
