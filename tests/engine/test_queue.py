@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+
 import pytest
 
-from sciflow import Engine, ExperimentalWorkflow, LoadAware, PBSCluster
+from sciflow import Engine, ExperimentalWorkflow, LoadAware, PBSCluster, SlurmCluster
+from sciflow.batch.slurm import Slurm
 from sciflow.engine.queue import OthersWaiting, others_waiting
 from sciflow.errors import BatchError, BatchUnreachableError, PolicyError
+from sciflow.testing.batch import await_that
 from sciflow.testing.pbs import FakePbs
 
 
@@ -116,3 +121,56 @@ def test_jobs_of_others_in_the_queue_of_the_jobs_keep_a_gate_shut_and_those_of_o
         }
         with pbs.jobs_of_others(2, n_held=3):
             assert {queue: waiting() for queue, waiting in ask.items()} == {"workq": 2, "other": 0, None: 2}
+
+
+def kind_run(tmp_path, cluster, others_leave):
+    """A sweep that finds others waiting, who leave once that was told; give what was told."""
+    events = []
+
+    def hear(event):
+        events.append(event)
+        if event.name == "window.closed":
+            others_leave()
+
+    engine = Engine(cluster, directory=tmp_path, policy=LoadAware(max_pending=0), progress=False, on_event=hear)
+    assert len(engine.execute_parameter_sweep(workflow()).to_dataframe()) == 3
+    return events
+
+
+def assert_waited_for_others(events):
+    names = [event.name for event in events]
+    [closed] = [event for event in events if event.name == "window.closed"]
+    assert closed.facts["explanation"] == "others have more than 0 jobs waiting in the queue (1 job)"
+    assert names.index("window.closed") < names.index("window.opened") < names.index("job.submitted")
+
+
+@pytest.mark.slow
+def test_no_job_of_pbs_is_submitted_while_others_wait(tmp_path, monkeypatch):
+    with FakePbs(tmp_path / "pbs") as pbs, contextlib.ExitStack() as others:
+        monkeypatch.setenv("PATH", pbs.environ()["PATH"])
+        others.enter_context(pbs.jobs_of_others(1))
+        prologue = [f"PATH='{pbs.environ()['PATH']}'"]
+
+        events = kind_run(tmp_path, PBSCluster(workers=1, prologue=prologue), others.close)
+
+    assert_waited_for_others(events)
+
+
+@pytest.mark.slurm
+@pytest.mark.slow
+def test_no_job_of_slurm_is_submitted_while_others_wait(tmp_path, slurm):
+    nobody = ["runuser", "-u", "nobody", "--", "env", f"SLURM_CONF={slurm.conf}"]
+    job = ["sbatch", "--chdir=/", "--output=/dev/null", "--nodes=4", "--exclusive", "--wrap=sleep 300"]
+    for _ in range(2):  # the first has all nodes, the second waits for them
+        subprocess.run([*nobody, *job], check=True, capture_output=True)
+    await_that(lambda: Slurm().n_waiting_of_others(None) == 1, "the second waits")
+
+    def others_leave():
+        subprocess.run(["scancel", "--user=nobody"], check=True)
+
+    try:
+        events = kind_run(tmp_path, SlurmCluster(workers=1), others_leave)
+    finally:
+        others_leave()
+
+    assert_waited_for_others(events)
