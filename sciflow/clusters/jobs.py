@@ -19,6 +19,7 @@ from distributed.client import FutureCancelledError
 
 from sciflow.batch.nodes import find_nodes
 from sciflow.batch.system import Job
+from sciflow.clusters.cgroup import n_oom_kills
 from sciflow.clusters.dasked import Payload, drain_worker, run_batch
 from sciflow.clusters.keys import new_keys
 from sciflow.clusters.office import Arrival, Office
@@ -48,6 +49,9 @@ WALLTIME_S = 2 * 3600
 
 GONE_S = 5.0
 """After Dask has given up a task its worker is gone within so long, or it was not that."""
+
+ASK_S = 10.0
+"""How long a worker that has just come may take to answer."""
 
 START_S = 60.0
 """What a job takes, about, until its worker takes work."""
@@ -302,6 +306,16 @@ class JobWorkers:
             seat = Seat(arrival.address, resource_class, number, time.time(), ends_at)
             seat.memory, seat.is_large, seat.is_dismissed = job.memory, job.is_large, job.is_retired
             self._roster.add(seat)
+        if self._supervisor.is_asked_about(resource_class, number):
+            self._office.soon(self._ask_about_kills, arrival.address, resource_class, number)
+
+    async def _ask_about_kills(self, address: str, resource_class: str, number: int) -> None:
+        """Ask the worker that stands in for one that was lost whether that was killed for lack of memory."""
+        counts: Any = {}
+        with contextlib.suppress(OSError, TimeoutError):
+            asked: Any = self._office.client.run(n_oom_kills, workers=[address], on_error="ignore")
+            counts = await asyncio.wait_for(asked, ASK_S)
+        self._supervisor.replaced(resource_class, number, counts.get(address, 0))
 
     def _lost(self, address: str) -> None:
         with self._lock:

@@ -48,6 +48,8 @@ class PoolJob:
         What the batch system said of it last.
     cancelled
         Whether we ended it.
+    n_oom_kills
+        How many of its processes were killed for lack of memory while it went on.
     is_retired
         Whether its workers get nothing more, so that a large job finds room.
     """
@@ -66,6 +68,7 @@ class PoolJob:
     alone_since: float | None = None
     state: JobState | None = None
     cancelled: bool = False
+    n_oom_kills: int = 0
     is_retired: bool = False
     end: JobEnd | None = None
 

@@ -64,6 +64,8 @@ class Inquest:
     since: float = 0.0
     is_replaced: bool = False
     """Whether the same job has brought another worker since: then it was the process alone that ended."""
+    is_starved: bool = False
+    """Whether that process was killed for lack of memory."""
 
 
 class Orders(Protocol):
@@ -168,12 +170,25 @@ class Supervisor:
         job = self._pools[resource_class].jobs.get(number)
         if job is not None:
             self._pools[resource_class].came(job)
-            with self._lock:
-                for one in self._inquests:
-                    one.is_replaced |= (one.resource_class, one.number) == (resource_class, number)
             if job.state is None or job.state.ends_at is None:
                 self._look_soon()  # when its job ends
         return job
+
+    def is_asked_about(self, resource_class: str, number: int) -> bool:
+        """Whether it is being found out what became of a worker of this job."""
+        with self._lock:
+            return any((one.resource_class, one.number) == (resource_class, number) for one in self._inquests)
+
+    def replaced(self, resource_class: str, number: int, n_oom_kills: int) -> None:
+        """The job of a worker that was lost goes on with another, which says how many were killed for memory there."""
+        job = self._pools[resource_class].jobs.get(number)
+        is_starved = job is not None and n_oom_kills > job.n_oom_kills
+        if job is not None:
+            job.n_oom_kills = n_oom_kills
+        with self._lock:
+            for one in self._inquests:
+                if (one.resource_class, one.number) == (resource_class, number):
+                    one.is_replaced, one.is_starved = True, is_starved
 
     def left(self, resource_class: str, number: int) -> None:
         """A worker of this job is gone."""
@@ -229,16 +244,16 @@ class Supervisor:
             n_new, over = pool.decide(useless, idle.keys(), bored)
             large, large_over, yielding = pool.decide_large(useless, idle.keys())
             # the batch system is to say why, of a job that is preempted or whose worker is gone: that hides it
-            told = [job for job in (*over, *large_over) if not job.is_preempted and not self._is_asked_about(pool, job)]
+            told = [
+                job
+                for job in (*over, *large_over)
+                if not job.is_preempted and not self.is_asked_about(pool.kind.name, job.number)
+            ]
             self._cancel([job for job in told if self._orders.dismiss(pool, job.number)])
             for job in yielding:
                 job.is_retired = True
                 self._orders.retire(pool, job.number, soon=False)
             self._submit(pool, [*large, *[None] * n_new])
-
-    def _is_asked_about(self, pool: Pool, job: PoolJob) -> bool:
-        with self._lock:
-            return any((one.resource_class, one.number) == (pool.kind.name, job.number) for one in self._inquests)
 
     def _useless(self, pool: Pool) -> set[int]:
         """Jobs that do nothing more for us."""
@@ -365,15 +380,19 @@ class Supervisor:
 
     def _close_inquests(self, job: PoolJob, pool: Pool, end: JobEnd) -> None:
         words = f"its job {job.job_id} ended: {end.words or end.how}" + (f" on {end.node}" if end.node else "")
-        if end.how == "out_of_memory" and job.had_bytes is not None:
-            words += f"; it had {render_bytes(job.had_bytes)} of memory"
+        if end.how == "out_of_memory":
+            words += _had(job)
         for one in self._taken(lambda one: (one.resource_class, one.number) == (pool.kind.name, job.number)):
             one.answer(_CAUSES.get(end.how, ""), words)
 
     def _hold_inquests(self) -> None:
         """Answer those whose job has brought another worker, and those about which nobody says anything for long."""
         for one in self._taken(lambda one: one.is_replaced):
-            one.answer("", "its process ended; its job goes on with another")
+            if one.is_starved:
+                job = self._pools[one.resource_class].jobs.get(one.number)
+                one.answer("out_of_memory", f"its process was killed for lack of memory{_had(job)}; its job goes on")
+            else:
+                one.answer("", "its process ended; its job goes on with another")
         now = self._now()
         for one in self._taken(lambda one: now - one.since > _INQUEST_S):
             one.answer("worker_lost", "its worker is gone, and nobody says why")
@@ -509,6 +528,11 @@ def _asked(pool: Pool) -> str:
     if resources.gpus:
         parts.append(f"{resources.gpus} GPUs")
     return ", ".join(parts)
+
+
+def _had(job: PoolJob | None) -> str:
+    """The memory of a job, after other words, where it is known."""
+    return "" if job is None or job.had_bytes is None else f"; it had {render_bytes(job.had_bytes)} of memory"
 
 
 def _tail(job: PoolJob) -> str:

@@ -311,6 +311,7 @@ def test_a_process_that_ends_while_its_job_goes_on_is_no_loss_of_a_job(tmp_path)
     stage.supervisor.inquire(Inquest("cpu1", job.number, lambda *said: answers.append(said)))
     stage.go(1)
     stage.supervisor.came("cpu1", job.number)
+    stage.supervisor.replaced("cpu1", job.number, 0)
     stage.go(60)
 
     assert answers == [("", "its process ended; its job goes on with another")]
@@ -664,6 +665,22 @@ def test_a_worker_that_memory_was_not_enough_for_says_how_much_it_had(tmp_path):
     assert cause == "out_of_memory"
     assert words.endswith("OUT_OF_MEMORY on node3; it had 1 GiB of memory")
     assert stage.pools["cpu1"].memory == 1
+
+
+def test_a_process_that_is_killed_for_memory_while_its_job_goes_on_is_told_as_that_and_only_once(tmp_path):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    job, answers = stage.jobs[0], []
+    for _ in range(2):
+        stage.supervisor.left("cpu1", job.number)
+        stage.supervisor.inquire(Inquest("cpu1", job.number, lambda *said: answers.append(said)))
+        stage.supervisor.came("cpu1", job.number)
+        stage.supervisor.replaced("cpu1", job.number, 1)
+        stage.go(1)
+
+    assert [cause for cause, _ in answers] == ["out_of_memory", ""]
+    assert "it had 1 GiB of memory" in answers[0][1]
 
 
 def test_a_large_job_is_submitted_for_what_needs_it_and_cancelled_when_that_is_done(tmp_path):
