@@ -69,6 +69,34 @@ def test_what_a_sweep_loses_to_jobs_of_higher_priority_is_done_later(sweep, tmp_
     assert "preempted" in ends_of(run)
 
 
+@pytest.fixture
+def grace(slurm):
+    """Jobs of low priority are told a minute before they have to go."""
+    change = ["scontrol", "update", "partitionname=offpeak"]
+    subprocess.run([*change, "gracetime=60"], check=True)
+    yield
+    subprocess.run([*change, "gracetime=5"], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_job_that_is_told_to_go_hands_back_what_it_has_and_ends_as_preempted(sweep, tmp_path, grace):
+    with sweep(resting("grace", 400, tmp_path, cores=4, seconds=0.4), partition="offpeak", workers=4) as run:
+        run.await_done(8)
+        urgent = ["sbatch", "-pdebug", "-N4", "--ntasks-per-node=1", "-c4", "-t1", "-o/dev/null", "--wrap=sleep 3"]
+        subprocess.run(urgent, cwd=tmp_path, check=True)
+        table = run.join(300)
+
+    assert_complete(table, 400)
+    assert set(calls_of(tmp_path).values()) == {1}
+    told_to_go = {facts["job"] for facts in run.told("job.preempted")}
+    handed_back = run.told("batch.handed_back")
+    assert {facts["job"] for facts in handed_back} <= told_to_go
+    assert {facts["cause"] for facts in handed_back} == {"preempted"}
+    ended = {facts["job"]: facts["how"] for facts in run.told("job.ended")}
+    assert {ended[job] for job in told_to_go} == {"preempted"}
+
+
 def test_a_scheduler_that_is_killed_and_started_again_is_not_noticed_by_the_variants(sweep, tmp_path, slurm):
     with sweep(resting("bounced", 40, tmp_path)) as run:
         run.await_done(4)
