@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from sciflow.errors import ResultsError
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.context import RunSite, TaskContext
 from sciflow.store.assembled import DONE, STATUS_MEANINGS, ScalarOutput
-from sciflow.store.column import FACT, ID, RUNTIME_S, START_S, Category
+from sciflow.store.column import FACT, FILES, ID, RAN, RUNTIME_S, START_S, Category
 from sciflow.store.records import Records
 from sciflow.store.timings import TASK_S
 
@@ -38,7 +39,7 @@ _OF_FRAMES: Final = frozenset(
 )
 """What headers say that is not about a run, or is told elsewhere in a trace."""
 
-_NOT_FACTS: Final = frozenset({ID, START_S, RUNTIME_S, "@row", "@failure"})
+_NOT_FACTS: Final = frozenset({ID, START_S, RUNTIME_S, FILES, "@row", "@failure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ def _made_by(
     digest = record.get("environment")
     return {
         "run": _run(record),
+        "artifacts": json.loads(record.get(FILES) or "{}"),
         "tasks": [_task(task, definition, record, variant, directory.seed) for task in definition.get("tasks", ())],
         "definition": {
             "revision": record["revision"],
@@ -174,7 +176,7 @@ def _run(record: Mapping[str, Any]) -> dict[str, Any]:
     others = {
         key.removeprefix("@"): value
         for key, value in record.items()
-        if key not in _OF_FRAMES | _NOT_FACTS and not key.startswith(TASK_S)
+        if key not in _OF_FRAMES | _NOT_FACTS and not key.startswith((TASK_S, RAN))
     }
     return {"start": _moment(start), "end": _moment(start + wall_s), "wall_s": wall_s, **others}
 
@@ -186,6 +188,9 @@ def _task(
     seconds = record.get(TASK_S + name)
     if seconds is None and len(definition.get("tasks", ())) == 1:
         seconds = record.get(RUNTIME_S)
+    elsewhere: dict[str, Any] = json.loads(record.get(RAN + name) or "{}")
+    if elsewhere:
+        elsewhere["start"] = _moment(elsewhere["start"])
     draws = any(argument["source"].get("from") == "context" for argument in task.get("arguments", ()))
     context = TaskContext(variant, task=name, attempt=record.get("attempt", 1), sweep_seed=seed, site=RunSite())
     return {
@@ -196,6 +201,7 @@ def _task(
         "footprint": task.get("footprint", []),
         # no number: the run was shared, and another variant's record has its time
         "seconds": None if seconds is None or np.isnan(seconds) else seconds,
+        **({"ran": elsewhere} if elsewhere else {}),
         **({"seed": context.seed} if draws else {}),
     }
 
@@ -243,6 +249,7 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     rows = [
         ("run", _run_words(facts["run"])),
         *(("task", _task_words(task)) for task in facts["tasks"]),
+        *_artifact_words(facts["artifacts"]),
         ("code", code_words(facts["code"], is_current=facts["definition"]["is_current"])),
         *(("input", input_words(one)) for one in facts["inputs"][:_MOST]),
         ("environment", environment_words(facts["environment"])),
@@ -270,9 +277,23 @@ def _run_words(run: Mapping[str, Any]) -> str:
 def _task_words(task: Mapping[str, Any]) -> str:
     words = [f"{task['name']} (source {str(task['fingerprint'])[:12]})"]
     words.append("shared with other variants" if task["seconds"] is None else f"took {render_seconds(task['seconds'])}")
+    words.append(_elsewhere_words(task["ran"]) if "ran" in task else "")
     words.append(f"after {', '.join(task['depends_on'])}" if task["depends_on"] else "")
     words.append(f"seed {task['seed']}" if "seed" in task else "")
     return ", ".join(word for word in words if word)
+
+
+def _elsewhere_words(ran: Mapping[str, Any]) -> str:
+    job = f" in job {ran['job']}" if ran.get("job") else ""
+    return f"took {render_seconds(ran['wall_s'])} at {ran['start']} on {ran.get('worker')}{job} in session {ran.get('session')}"
+
+
+def _artifact_words(artifacts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    made = [
+        ("artifact", f"{one['artifact']}, made by {one['task']}, {one['size_bytes']:,} bytes, sha256 {one['sha256']}")
+        for one in artifacts.get("generated", ())
+    ]
+    return made + [("used", f"{one['artifact']}, given to {one['task']}") for one in artifacts.get("used", ())]
 
 
 def _session_words(session: Mapping[str, Any]) -> str:

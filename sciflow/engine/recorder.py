@@ -16,6 +16,7 @@ from sciflow.running.failure import Failure
 from sciflow.running.run import Outcome, Ran
 from sciflow.space.variant import RESERVED_NAMES
 from sciflow.store import column
+from sciflow.store.column import FILES, RAN
 from sciflow.store.frame import Frame
 from sciflow.store.labels import labelled
 
@@ -42,6 +43,8 @@ class Runs:
     attempt : which try this was
     seconds : task → how long its run took, (n,); empty for a workflow of one task
     usage : what they took of the machine
+    origins : shared task → runs elsewhere whose values were given, and for each which of them, -1 for none, (n,)
+    files : JSON texts about the artifacts that each made and used, (n,); None when none did
     """
 
     table: Table
@@ -52,6 +55,10 @@ class Runs:
     attempt: int
     seconds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, "NDArray[np.float32]"])
     usage: Usage = field(default_factory=Usage)
+    files: list[str | None] | None = None
+    origins: Mapping[str, tuple[list[Mapping[str, Any]], NDArray[np.int64]]] = field(
+        default_factory=dict[str, "tuple[list[Mapping[str, Any]], NDArray[np.int64]]"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ class Recorder:
         frames: list[Frame] = []
         failed: list[Failure] = []
         for group in self._group(runs.outcomes):
+            members = np.arange(len(took)) if group.members is None else group.members
             at = slice(None) if group.members is None else group.members
             chosen = runs.table if group.members is None else runs.table.take(group.members)
             mine = runs.rows[at]
@@ -124,9 +132,15 @@ class Recorder:
                 f"@s.{task}": column.fixed(seconds[at], kind="fact", units="s")
                 for task, seconds in runs.seconds.items()
             }
+            cells |= {
+                RAN + task: column.category(list(map(json.dumps, known)), codes[at], kind="fact")
+                for task, (known, codes) in runs.origins.items()
+            }
+            files = [runs.files[k] for k in members.tolist()] if runs.files else []
+            if any(files):
+                cells[FILES] = column.text(files, kind="fact")
             cells |= group.columns
             header = {**facts, "attempt": runs.attempt + group.n_retries}
-            members = np.arange(len(took)) if group.members is None else group.members
             usage = runs.usage.take(members, float(took[at].sum()) / max(float(took.sum()), 1e-12))
             header |= {name: round(value, 6) if name in TIMES else round(value) for name, value in usage.total.items()}
             cells |= {

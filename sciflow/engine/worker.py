@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import socket
 import threading
@@ -29,6 +30,7 @@ from sciflow.running.checkpoint import forget
 from sciflow.running.closing import Closing
 from sciflow.running.context import RunSite
 from sciflow.running.failure import Failure, HandedBackError
+from sciflow.running.lineage import FILES, Lineage
 from sciflow.running.live import Live
 from sciflow.running.log import RunLog
 from sciflow.running.run import HANDED_BACK, Outcome, Ran, VariantRunner
@@ -152,6 +154,7 @@ class _Tools:
             self.output.capture(self.logs, worker)
         said = {"log": self.output.name} if self.output.name else {}
         self.checkpoints = root / "checkpoints"
+        self.lineage = Lineage(root / "artifacts", self.process.odd)
         site = RunSite(
             artifacts=root / "artifacts",
             checkpoints=self.checkpoints,
@@ -160,6 +163,8 @@ class _Tools:
             progress=self.live.progress,
             generation=work.facts["generation"],
             evidence=self.output.evidence,
+            lineage=self.lineage,
+            place={"worker": worker, "session": session, **job_of(os.environ)},
         )
         self.watchdog = watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
         self.closing = Closing(self.live) if work.in_worker else None
@@ -237,6 +242,7 @@ class _Run:
         self._rows: NDArray[np.int64] = batch.rows[:0]
         self._outcomes: list[Any] = []
         self._ends: list[float] = []
+        self._files: dict[int, str] = {}  # place among the outcomes → what is known of its artifacts
         self._begun = 0.0
 
     # ----------------------------------------------------------------------------------------------- shared runs only
@@ -324,6 +330,7 @@ class _Run:
         """Run variants until it is time to look up, or none is left."""
         clock, odd = time.perf_counter, self._tools.process.odd
         outcomes, ends = self._outcomes, self._ends = [], []
+        self._files = {}
         self._tools.meter.begin()
         self._tools.output.begin()
         self._begun = clock()
@@ -369,6 +376,12 @@ class _Run:
         if SAID in odd:
             odd.remove(SAID)
             self._tools.output.over()
+        if FILES in odd:
+            odd.remove(FILES)
+            files = self._tools.lineage.take()
+            if files and self._outcomes:
+                self._files[len(self._outcomes) - 1] = json.dumps(files)
+                self._ends[-1] = time.perf_counter()  # reading what it wrote is part of it
         if "moved" in odd:
             self._tools.process.go_home()
         if "held" in odd and self._outcomes:
@@ -390,12 +403,15 @@ class _Run:
         assert table is not None
         rows = self._rows[:n]
         mine = table if n == table.n_rows else table.take(np.arange(n))
+        origins = self._runner.take_origins(n)
         seconds = self._runner.take_seconds(n)
         if n < table.n_rows:
             rest = np.arange(n, table.n_rows)
             self._table, self._rows = table.take(rest), self._rows[n:]
         usage = self._tools.meter.take(n)
-        runs = Runs(mine, rows, self._named(outcomes), self._begun, ends, self._batch.attempt, seconds, usage)
+        files = [self._files.get(k) for k in range(n)] if self._files else None
+        named, attempt = self._named(outcomes), self._batch.attempt
+        runs = Runs(mine, rows, named, self._begun, ends, attempt, seconds, usage, files, origins)
         if self._any_handed_back:
             runs = self._without_deferred(runs)
         if len(runs.outcomes):
@@ -421,6 +437,8 @@ class _Run:
             runs.attempt,
             {task: seconds[at] for task, seconds in runs.seconds.items()},
             Usage(runs.usage.total, {name: values[at] for name, values in runs.usage.each.items()}),
+            None if runs.files is None else [runs.files[k] for k in at.tolist()],
+            {task: (known, codes[at]) for task, (known, codes) in runs.origins.items()},
         )
 
     def _count(self, runs: Runs) -> None:

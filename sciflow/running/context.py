@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sciflow.errors import OutputError
 from sciflow.running.evidence import no_evidence
 from sciflow.running.log import RunLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
     from sciflow.running.checkpoint import Checkpoint
     from sciflow.running.evidence import Evidence
+    from sciflow.running.lineage import Lineage
     from sciflow.space import Variant
 
 
@@ -45,6 +46,8 @@ class RunSite:
     progress : is told the fraction of the running task that is done
     generation : identity of the code; checkpoints of other code are not loaded
     evidence : gives what the running variant has said so far
+    lineage : told which artifacts are made and used; None where nobody asks
+    place : where runs take place (worker, session, job), as JSON data
     """
 
     artifacts: Path | None = None
@@ -54,6 +57,8 @@ class RunSite:
     progress: Callable[[float], None] = _nobody_asks
     generation: str = ""
     evidence: Callable[[], Evidence] = no_evidence
+    lineage: Lineage | None = None
+    place: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Deferred:
@@ -144,6 +149,8 @@ class TaskContext:
         if not path.is_relative_to(folder.resolve()):
             raise OutputError(f"artifact {name!r} of task {self.task!r} lies outside its folder; use a plain name")
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._site.lineage is not None:
+            self._site.lineage.make(self.task, path)
         return path
 
     @cached_property

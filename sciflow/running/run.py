@@ -18,10 +18,12 @@ from sciflow.running.failure import Failure, HandedBackError, TaskFailedError
 from sciflow.running.guarded import SKIPPED, Guarded, Trail
 from sciflow.running.live import Live
 from sciflow.running.shared import Intermediates, SharedCall, SharedRunError, keys_of
+from sciflow.workflow.binding import FromContext, FromOutput, FromTask, FromUpstream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sciflow.running.lineage import Lineage
     from sciflow.running.watchdog import Watchdog
     from sciflow.space.table import Table
     from sciflow.workflow.binding import Definition, Step
@@ -82,6 +84,7 @@ class VariantRunner:
         self._passes = (HandedBackError, KeyboardInterrupt) if watchdog is None else (HandedBackError,)
         site = site or RunSite()
         self._evidence = site.evidence
+        self._lineage = site.lineage if any(_makes_artifacts(step) for step in self._steps[:-1]) else None
         keyed = [step for step in self._steps if step.task.name in shared or step.task.cache]
         self._keyed = [(step.task.name, step.footprint) for step in keyed]
         self._compiler = Compiler(definition, len(keyed), site)
@@ -107,8 +110,13 @@ class VariantRunner:
         self._own_runs: list[
             tuple[str, int]
         ] = []  # shared task, and how many stamps there were: of which variant it was
+        self._origin: dict[str, Mapping[str, Any] | None] = dict.fromkeys(self.shared)  # before the stamps
+        self._origins: list[
+            tuple[str, int, Mapping[str, Any] | None]
+        ] = []  # shared task, number of stamps, the run elsewhere
         for name, shared_call in self.shared.items():
             shared_call.on_run = partial(self._note_run, name)
+            shared_call.on_origin = partial(self._note_origin, name)
 
     # ------------------------------------------------------------------------------------------------------- compile
 
@@ -125,7 +133,14 @@ class VariantRunner:
         if step.task.name in keys:
             at = self._compiler.n_parameters + keys.index(step.task.name)
             call = SharedCall(
-                step.task.name, call, at, files, cached=step.task.cache, passes=self._passes, evidence=site.evidence
+                step.task.name,
+                call,
+                at,
+                files,
+                cached=step.task.cache,
+                passes=self._passes,
+                evidence=site.evidence,
+                place=site.place,
             )
             self.shared[step.task.name] = call
         return call
@@ -202,6 +217,8 @@ class VariantRunner:
                 raise
             self._undo_all(slots, error)
             raise TaskFailedError(self._steps[-n_missing].task.name) from error
+        if self._lineage is not None:
+            self._link(self._lineage, slots)
         result = self._result(slots)
         if self._guarded and (self.trail.n_retries or self.trail.recovered):
             ran = Ran(result, self.trail.n_retries, self.trail.recovered)
@@ -217,6 +234,24 @@ class VariantRunner:
         if value is SKIPPED:
             return {}
         return value if type(value) is dict else outputs_of(step, value)
+
+    def _link(self, lineage: Lineage, slots: Slots) -> None:
+        """Say which values that tasks were given may be paths of artifacts."""
+        for step in self._steps:
+            for argument in step.arguments:
+                match argument.source:
+                    case FromTask(task=task):
+                        lineage.give(step.task.name, slots[self._compiler.slot_of[task]])
+                    case FromOutput(task=task, output=name):
+                        lineage.give(step.task.name, _named(slots[self._compiler.slot_of[task]], name))
+                    case FromUpstream(tasks=tasks, whole=whole):
+                        values = [slots[self._compiler.slot_of[task]] for task in tasks]
+                        named = [value[argument.name] for value in values if _has(value, argument.name)]
+                        alone = [] if whole is None or named else [slots[self._compiler.slot_of[whole]]]
+                        for value in named + alone:
+                            lineage.give(step.task.name, value)
+                    case _:
+                        pass
 
     def _undo_all(self, slots: Slots, error: BaseException) -> None:
         """Undo what this variant did, the latest first; a task for which a fallback stood in did nothing."""
@@ -276,6 +311,32 @@ class VariantRunner:
                 others[mine] = False
                 seconds[others, k] = np.nan
         return {step.task.name: seconds[:, k] for k, step in enumerate(self._steps)}
+
+    def take_origins(self, n_variants: int) -> dict[str, tuple[list[Mapping[str, Any]], NDArray[np.int64]]]:
+        """Runs elsewhere whose values the last *n_variants* were given, by task; call it before `take_seconds`.
+
+        For each task that there are any of: the runs, and for each variant which of them, -1 for none.
+        """
+        width = len(self._steps) + 1
+        changes, self._origins[:] = list(self._origins), []
+        before = dict(self._origin)
+        self._origin |= {task: ran for task, _, ran in changes}
+        if not changes and not any(before.values()):
+            return {}
+        found: dict[str, tuple[list[Mapping[str, Any]], NDArray[np.int64]]] = {}
+        for task in self.shared:
+            steps = [(0, before[task]), *((at // width, ran) for name, at, ran in changes if name == task)]
+            runs: dict[int, Mapping[str, Any]] = {id(ran): ran for _, ran in steps if ran}
+            places = {key: place for place, key in enumerate(runs)}
+            codes = np.full(n_variants, -1, dtype=np.int64)
+            for at, ran in steps:
+                codes[at:] = places.get(id(ran), -1)
+            if (codes >= 0).any():
+                found[task] = list(runs.values()), codes
+        return found
+
+    def _note_origin(self, task: str, ran: Mapping[str, Any] | None) -> None:
+        self._origins.append((task, len(self.stamps), ran))
 
     def _note_run(self, task: str) -> None:
         self._own_runs.append((task, len(self.stamps)))
@@ -358,3 +419,18 @@ class VariantRunner:
                 owner[name] = step.task.name
                 record[name] = outputs[name]
         return record
+
+
+def _makes_artifacts(step: Step) -> bool:
+    """Whether a task may: it gets the context."""
+    gets_context = getattr(step.task.function, "gets_context", False) is True
+    return gets_context or any(isinstance(argument.source, FromContext) for argument in step.arguments)
+
+
+def _has(value: object, name: str) -> bool:
+    return isinstance(value, Mapping) and name in value
+
+
+def _named(value: Any, name: str) -> object:
+    """One output of a task; a value that is no mapping is the one output."""
+    return value.get(name) if isinstance(value, Mapping) else value

@@ -11,6 +11,8 @@ import contextlib
 import copy
 import os
 import pickle
+import resource
+import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -37,7 +39,6 @@ MOST_BYTES = 256 << 20
 """Values read from files that a worker keeps in memory, beyond the newest."""
 
 _IMMUTABLE: Final = frozenset({int, float, str, bool, bytes, complex, type(None)})
-_MISSING: Final = object()
 _FAILED = ".failed"
 _KEY_BYTES = 10
 
@@ -59,6 +60,23 @@ class SharedRunError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What a file holds.
+
+    Parameters
+    ----------
+    value : what the run gave, or its failure
+    ran : when and where the run took place, and what it took: JSON data; empty where nobody knows
+    """
+
+    value: Any
+    ran: Mapping[str, Any]
+
+
+_NOTHING: Final = Kept(None, {})
+
+
+@dataclass(frozen=True, slots=True)
 class Intermediates:
     """The files of shared values.
 
@@ -76,18 +94,19 @@ class Intermediates:
         assert self.folder is not None
         return self.folder / f"{task}-{self.codes.get(task, '')[:16]}-{key.hex()}"
 
-    def read(self, task: str, key: Key) -> tuple[Any, int]:
-        """A value, or the failure of its run, and its size in bytes; `_MISSING` when it is not there or not whole."""
+    def read(self, task: str, key: Key) -> tuple[Kept, int]:
+        """A value, or the failure of its run, and its size in bytes; `_NOTHING` when it is not there or not whole."""
         if self.folder is None:
-            return _MISSING, 0
+            return _NOTHING, 0
         path = self.path(task, key)
         try:
             data = (path if path.exists() else _failed(path)).read_bytes()
-            return pickle.loads(data), len(data)  # noqa: S301  our own workers wrote it
+            found = pickle.loads(data)  # noqa: S301  our own workers wrote it
         except FileNotFoundError:
-            return _MISSING, 0
+            return _NOTHING, 0
         except Exception:  # noqa: BLE001  torn by a power cut, or of classes that changed: computed once more
-            return _MISSING, 0
+            return _NOTHING, 0
+        return found if isinstance(found, Kept) else Kept(found, {}), len(data)  # earlier releases kept values alone
 
     def has(self, task: str, key: Key) -> bool:
         """Whether a value is kept."""
@@ -96,12 +115,12 @@ class Intermediates:
         path = self.path(task, key)
         return path.exists() or _failed(path).exists()
 
-    def write(self, task: str, key: Key, value: Any) -> bool:
-        """Keep a value; False when it cannot be sent to another process."""
+    def write(self, task: str, key: Key, value: Any, ran: Mapping[str, Any] | None = None) -> bool:
+        """Keep a value and where it is from; False when it cannot be sent to another process."""
         if self.folder is None:
             return False
         try:
-            data = cloudpickle.dumps(value, protocol=5)
+            data = cloudpickle.dumps(Kept(value, ran or {}), protocol=5)
         except Exception:  # noqa: BLE001  a generator, a lock, an open file, whatever user classes raise
             return False
         self.folder.mkdir(exist_ok=True)
@@ -146,6 +165,7 @@ class SharedCall:
     cached : whether every value is kept
     passes : what is no failure of the run, and is raised
     evidence : gives what a run that failed has said
+    place : where runs take place, as JSON data
     """
 
     def __init__(
@@ -158,19 +178,25 @@ class SharedCall:
         cached: bool,
         passes: tuple[type[BaseException], ...] = (HandedBackError, KeyboardInterrupt),
         evidence: Callable[[], Evidence] = no_evidence,
+        place: Mapping[str, Any] | None = None,
     ) -> None:
         self.task = task
+        self._place = place or {}
+        self._ran: Mapping[str, Any] = {}  # of the last run here
+        self._origin: Mapping[str, Any] | None = None
         self._passes, self._evidence = passes, evidence
         self._call, self._key_slot, self._files, self._cached = call, key_slot, files, cached
         self._key: Key | None = None
         self._give: Callable[[], Any] = _nothing
         self._once: Any = None
-        self._memory: OrderedDict[Key, tuple[Callable[[], Any], int]] = OrderedDict()
+        self._memory: OrderedDict[Key, tuple[Callable[[], Any], int, Mapping[str, Any]]] = OrderedDict()
         self._n_bytes = 0
         self.kept = False
         """Whether some values may be in files."""
         self.on_run: Callable[[], None] = _nothing
         """Called after each run that was really done."""
+        self.on_origin: Callable[[Mapping[str, Any] | None], None] = _ignore
+        """Called when the value at hand is another one, with the run elsewhere that it is from; None if from here."""
         self.only_for: tuple[SharedCall, ...] = ()
         """If only these calls use the value: it is not fetched while they have what they need."""
 
@@ -187,9 +213,11 @@ class SharedCall:
             Its run failed, now or for another variant.
         """
         if self.only_for and all(call.has(slots) for call in self.only_for):
+            self._is_from(None)
             return None
         key = slots[self._key_slot]
         if key != self._key:
+            self._is_from(None)
             self._give = self._load(key, slots)
             self._key = key
             if self._give is _used_up:  # what gives its values once cannot be shared: each variant has its own
@@ -201,40 +229,53 @@ class SharedCall:
         remembered = self._memory.get(key)
         if remembered is not None:
             self._memory.move_to_end(key)
+            self._is_from(remembered[2])
             return remembered[0]
-        value: Any = _MISSING
         if self.kept or self._cached:
-            value, n_bytes = self._files.read(self.task, key)
-            if value is not _MISSING:
-                give = giver(value)
-                self._remember(key, give, n_bytes)
+            kept, n_bytes = self._files.read(self.task, key)
+            if kept is not _NOTHING:
+                give = giver(kept.value)
+                self._remember(key, give, n_bytes, kept.ran)
+                self._is_from(kept.ran)
                 return give
         value = self._run(slots)
         if hasattr(value, "__next__"):
             self._once = value
             return _used_up
         if self._cached and not isinstance(value, Failure):
-            self._files.write(self.task, key, value)
+            self._files.write(self.task, key, value, self._ran)
         return giver(value)
 
+    def _is_from(self, ran: Mapping[str, Any] | None) -> None:
+        if ran is not self._origin:
+            self._origin = ran
+            self.on_origin(ran)
+
     def _run(self, slots: Slots) -> Any:
+        start, begun, cpu_s = time.time(), time.perf_counter(), _cpu_s()
         try:
             value = self._call(slots)
         except self._passes:
             raise
         except BaseException as error:  # noqa: BLE001  sys.exit() too fails every variant that needs it, once
             value = error.failure if isinstance(error, SharedRunError) else self._failure(error)
+        self._ran = {
+            "start": round(start, 3),
+            "wall_s": round(time.perf_counter() - begun, 6),
+            "cpu_s": round(_cpu_s() - cpu_s, 6),
+            **self._place,
+        }
         self.on_run()
         return value
 
     def _failure(self, error: BaseException) -> Failure:
         return Failure.of(error, self.task, self._evidence())
 
-    def _remember(self, key: Key, give: Callable[[], Any], n_bytes: int) -> None:
-        self._memory[key] = give, n_bytes
+    def _remember(self, key: Key, give: Callable[[], Any], n_bytes: int, ran: Mapping[str, Any]) -> None:
+        self._memory[key] = give, n_bytes, ran
         self._n_bytes += n_bytes
         while self._n_bytes > MOST_BYTES and len(self._memory) > 1:
-            _, (_, dropped) = self._memory.popitem(last=False)
+            _, (_, dropped, _) = self._memory.popitem(last=False)
             self._n_bytes -= dropped
 
     def keep(self, slots: Slots) -> bool:
@@ -246,7 +287,8 @@ class SharedCall:
         if hasattr(value, "__next__"):
             return False
         self._key, self._give = key, giver(value)
-        return self._files.write(self.task, key, value)
+        self._is_from(self._ran)
+        return self._files.write(self.task, key, value, self._ran)
 
     def keep_for(self, key: Key) -> None:
         """Keep the value at hand if variants that others will run need it."""
@@ -255,7 +297,7 @@ class SharedCall:
                 value = self._give()
             except SharedRunError as error:
                 value = error.failure
-            self._files.write(self.task, key, value)
+            self._files.write(self.task, key, value, self._ran)
 
 
 def giver(value: Any) -> Callable[[], Any]:
@@ -290,6 +332,15 @@ def _is_immutable(value: Any) -> bool:
 
 def _nothing() -> None:
     return None
+
+
+def _ignore(_: Mapping[str, Any] | None) -> None:
+    return None
+
+
+def _cpu_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _failed(path: Path) -> Path:

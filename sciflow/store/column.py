@@ -31,6 +31,8 @@ Encoding: TypeAlias = Literal["fixed", "masked", "text", "category", "ragged"]
 ID_BYTES = 10
 # facts carry a prefix, so a parameter or an output may be called "id" or "row"
 ID, ROW, START_S, RUNTIME_S, FAILURE = "@id", "@row", "@start_s", "@runtime_s", "@failure"
+FILES = "@files"  # JSON: artifacts that the variant made, with digests, and that its tasks were given
+RAN = "@ran."  # begins the name of a column: JSON on the run elsewhere that a shared value is from
 MERGED = "merged"  # in the header of a frame: how many frames it was made of
 FACT = "@fact."  # begins the name of a column with what the headers of merged frames said, where they differed
 
