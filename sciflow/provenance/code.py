@@ -108,11 +108,13 @@ def capture_code(
         ``commit``, ``branch``, ``describe``, ``upstream``
             None before the first commit, of a detached head, and where there is none.
         ``dirty``, ``n_untracked``
-            Whether tracked files differ from the commit; how many files Git neither tracks nor ignores.
+            Whether tracked files differ from the commit; how many files Git neither tracks nor ignores (those of
+            environments, sweeps and the like are not counted). Not there with a ``problem``.
         ``remote``, ``remotes``
             The address of ``origin``, else of the first, and all by name; without credentials.
         ``tree``
-            The name of the tree of what was there, uncommitted files included; None with a ``problem``.
+            The name of the tree of what was there, uncommitted files included; None with a ``problem``, which says
+            why nothing more than the commit and the addresses is known.
         ``left_out``
             What is not in the tree: ``path``, ``reason``, and ``bytes`` or ``n_files``.
         ``patch``

@@ -85,7 +85,7 @@ def choose(paths: Iterable[bytes], root: bytes) -> tuple[list[bytes], list[LeftO
         if path.endswith(b"/"):
             left.append(LeftOut(path, "a repository of its own, which is no submodule"))
             continue
-        n_bytes = _size(os.path.join(root, path))  # noqa: PTH118  bytes
+        n_bytes = size_of(os.path.join(root, path))  # noqa: PTH118  bytes
         if _SECRET.fullmatch(os.path.basename(path)):  # noqa: PTH119  same
             left.append(LeftOut(path, "may hold secrets", n_bytes))
         elif n_bytes is None:
@@ -152,7 +152,8 @@ def _folder_lookup(found: dict[bytes, str]) -> Callable[[bytes], bytes | None]:
     return lookup
 
 
-def _size(path: bytes) -> int | None:
+def size_of(path: bytes) -> int | None:
+    """Bytes of a file; None when it cannot be read."""
     try:
         facts = os.lstat(path)
     except OSError:

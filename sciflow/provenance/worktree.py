@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sciflow.provenance.plumbing import Borrowed, Git
-from sciflow.provenance.untracked import LeftOut, choose
+from sciflow.provenance.untracked import LeftOut, choose, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,7 +60,7 @@ class Listing:
     untracked
         Those that belong to the tree too.
     n_untracked
-        How many there are, with those that do not.
+        How many there are, with those that do not; whole folders that hold no code of the user's are not counted.
     left_out
         What is not in the tree.
     """
@@ -122,7 +122,7 @@ class Workspace:
                 hidden[path] = None
             tracked[path] = None
         kept, left = choose(others, os.fsencode(self.root))
-        n_untracked = len(kept) + sum(one.n_files or 1 for one in left)
+        n_untracked = len(kept) + sum(one.n_files is None for one in left)
         return Listing([*tracked], [*hidden], kept, n_untracked, [*left, *self._ignored(), *self._filtered([*tracked])])
 
     def make_tree(self, listing: Listing) -> Tree:
@@ -190,10 +190,7 @@ class Workspace:
         return os.path.join(os.fsencode(self.root), path)  # noqa: PTH118  bytes
 
     def _size(self, path: bytes) -> int | None:
-        try:
-            return None if path.endswith(b"/") else os.lstat(self._at(path)).st_size
-        except OSError:
-            return None
+        return None if path.endswith(b"/") else size_of(self._at(path))
 
     def _text(self, path: bytes) -> bytes:
         try:

@@ -339,8 +339,19 @@ def test_what_is_no_code_or_secret_is_left_out_and_listed(project, monkeypatch):
     assert {os.fsdecode(path) for path in tree.blobs} == {
         ".gitignore", "data.bin", "id_map.py", "my [sweeps]/mine.py", "pkg/model.py", "run.py", "secret.txt",
     }  # fmt: skip
-    assert facts["n_untracked"] == 16
+    assert facts["n_untracked"] == 11
     assert TOKEN not in json.dumps(facts)
+
+
+def test_a_huge_untracked_file_is_not_even_read(project):
+    with (project / "huge.dat").open("wb") as file:
+        file.truncate(3_000_000_000)
+
+    facts = facts_of(project, patience=Patience(20.0))
+
+    reason = "not tracked, and larger than 10 MB"
+    assert facts["left_out"] == [{"path": "huge.dat", "reason": reason, "bytes": 3_000_000_000}]
+    assert facts["tree"] == git(project, "rev-parse", "HEAD^{tree}")
 
 
 def test_of_very_many_untracked_files_the_small_ones_are_kept_and_the_rest_is_summed_up(project, monkeypatch):
@@ -578,6 +589,26 @@ def test_a_disk_that_is_full_is_an_error(project, sweep):
     write(project, {"run.py": "x = 13\n"})
     with pytest.raises(StoreWriteError, match="code"):
         capture(project, sweep)
+
+
+def test_a_disk_that_is_full_is_an_error_for_a_submodule_too(dirty, sweep):
+    (sweep / "code").write_text("a file where a folder should be")
+
+    with pytest.raises(StoreWriteError, match="code"):
+        capture(dirty, sweep)
+
+
+def test_attributes_that_were_deleted_since_the_commit_filter_nothing(project):
+    commit(project, {".gitattributes": "*.bin filter=lfs\n"})
+    (project / ".gitattributes").unlink()
+
+    assert facts_of(project)["left_out"] == []
+
+
+def test_a_folder_that_only_looks_like_a_repository_is_none(tmp_path):
+    (tmp_path / "empty" / ".git").mkdir(parents=True)
+
+    assert capture(tmp_path / "empty").facts == {"repository": None}
 
 
 def test_a_temporary_folder_inside_the_repository_is_no_part_of_it(project, monkeypatch):

@@ -31,6 +31,7 @@ def test_everything_may_be_met() -> None:
         ("git_clean", {"repository": None}, [], {}, "no Git repository"),
         ("git_clean", changed(dirty=True), [], {}, "have changed since commit cccccccccccc"),
         ("git_clean", changed(n_untracked=3), [], {}, "3 files of repository 'p' are not under version control"),
+        ("git_clean", changed(problem="too slow"), [], {}, "files of repository 'p' cannot be compared: too slow"),
         ("inputs_declared", CLEAN, [], {}, "workflow.add_input"),
         ("inputs_hashed", CLEAN, [{"name": "big.h5", "sha256": None}], {}, "no digest of the content of big.h5"),
         ("lock_file", CLEAN, [], {}, "no lock file"),
