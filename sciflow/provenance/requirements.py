@@ -67,7 +67,7 @@ def _unhashed(inputs: Iterable[Facts]) -> Iterator[str]:
 
 
 def _unlocked(environment: Facts) -> Iterator[str]:
-    locks: list[Facts] = list(environment.get("locks", ()))
+    locks: list[Facts] = [one for one in environment.get("locks", ()) if one.get("exact", True)]
     if not locks:
         yield "there is no lock file (uv.lock, pylock.toml, poetry.lock, conda-lock.yml, hashed requirements)"
     elif not any(one.get("agrees") for one in locks):

@@ -36,6 +36,7 @@ def test_everything_may_be_met() -> None:
         ("inputs_hashed", CLEAN, [{"name": "big.h5", "sha256": None}], {}, "no digest of the content of big.h5"),
         ("lock_file", CLEAN, [], {}, "no lock file"),
         ("lock_file", CLEAN, [], {"locks": [{"name": "uv.lock", "agrees": False}]}, "uv.lock does not agree"),
+        ("lock_file", CLEAN, [], {"locks": [{"name": "r.txt", "agrees": True, "exact": False}]}, "no lock file"),
         ("packages_released", CLEAN, [], {"origins": {name: {} for name in "abcdef"}}, "a, b, c, d, e and 1 more"),
     ],
 )
