@@ -23,16 +23,17 @@ def pbs(tmp_path, monkeypatch):
         yield pbs
 
 
-def submit(folder, n, cluster=None, **options):
-    def task(a):
+def submit(folder, n, cluster=None, name="chained", value="", **options):
+    def task(a, odd):
+        import os
         import time
 
         time.sleep(0.2)
-        return {"y": a}
+        return {"y": a, "said": f"{odd} {os.environ.get('SCIFLOW_ODD')}"}
 
-    workflow = sciflow.ExperimentalWorkflow("chained")
+    workflow = sciflow.ExperimentalWorkflow(name)
     workflow.add_task("task", task)
-    workflow.add_parameter_space({"a": range(n)})
+    workflow.add_parameter_space({"a": range(n), "odd": [value]})
     engine = sciflow.Engine(cluster or sciflow.LocalCluster(workers=2), directory=folder / "sweeps")
     return engine.submit(workflow, controller=JobController("pbs", walltime="1h", **options))
 
@@ -50,6 +51,26 @@ def test_a_controller_that_is_killed_is_followed_by_the_next_and_nothing_is_left
     status = sweep.wait(timeout=120)
 
     assert (status.state, status.n_done, status.controller.generation) == ("complete", 60, 2)
+    await_that(lambda: not jobs(sweep), "the queue is empty")
+
+
+ODD = "a b'c\"d%j;$(touch x)"
+
+
+@pytest.mark.parametrize("cluster", [sciflow.LocalCluster(workers=2), sciflow.PBSCluster(workers=2)])
+def test_names_and_values_with_quotes_spaces_and_shell_code_are_inert(tmp_path, pbs, cluster, monkeypatch):
+    folder = tmp_path / ODD
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SCIFLOW_ODD", ODD)
+
+    sweep = submit(folder, 12, cluster, name=ODD, value=ODD)
+    status = sweep.wait(timeout=120)
+
+    assert (status.state, status.n_done, status.n_failed) == ("complete", 12, 0)
+    assert set(sweep.results.dataset["said"].values.ravel()) == {f"{ODD} {ODD}"}
+    assert len([*(folder / "sweeps" / ODD / "controller").glob("*.log")]) == 1
+    assert not [*tmp_path.rglob("x")]
     await_that(lambda: not jobs(sweep), "the queue is empty")
 
 

@@ -296,6 +296,35 @@ def test_a_first_job_that_may_not_submit_works_on_and_is_followed_by_those_that_
     until(lambda: not study.jobs)
 
 
+ODD = "a b'c\"d%j;$(touch x)"
+
+
+@pytest.mark.parametrize("cluster", ["LocalCluster", "SlurmCluster"])
+def test_names_and_values_with_quotes_spaces_and_shell_code_are_inert(tmp_path, slurm, cluster):
+    study = Study(tmp_path / ODD)
+    study.folder.mkdir()
+    study.write()
+    text = (study.folder / "study.py").read_text().replace("sciflow.LocalCluster", f"sciflow.{cluster}")
+    space = f'{{"a": range(12), "odd": [{ODD!r}]}}'
+    text = text.replace('{"a": range(int(os.environ.get("N", "60")))}', space).replace(
+        "def slow(a)", "def slow(a, odd)"
+    )
+    text = text.replace('return {"y": a}', 'return {"y": a, "said": odd}')
+    (study.folder / "study.py").write_text(text)
+    try:
+        sweep = study.run(SCIFLOW_ODD=ODD)
+        status = sweep.wait(timeout=90)
+    finally:
+        study.cancel_all()
+
+    assert (status.state, status.n_done, status.n_failed) == ("complete", 12, 0)
+    assert set(sweep.results.dataset["said"].values.ravel()) == {ODD}
+    assert [path.parent for path in tmp_path.rglob("*.log") if path.parent.name == "controller"]
+    assert {path.parent.parent.parent.parent for path in tmp_path.rglob("*.log")} == {study.folder}
+    assert not [*tmp_path.rglob("x")]
+    until(lambda: not study.jobs)
+
+
 def test_cancel_takes_all_jobs_that_wait_for_their_turn_out_of_the_queue(study, nodes_may_not):
     nodes_may_not("sbatch")
     write_for_jobs(study)
