@@ -22,8 +22,9 @@ from sciflow.batch.system import Job
 from sciflow.clusters.cgroup import n_oom_kills
 from sciflow.clusters.dasked import Payload, drain_worker, run_batch
 from sciflow.clusters.keys import new_keys
+from sciflow.clusters.memory import JobMemory
 from sciflow.clusters.office import Arrival, Office
-from sciflow.clusters.pool import MOST_GROWTH, Pool
+from sciflow.clusters.pool import Pool
 from sciflow.clusters.protocol import Answer
 from sciflow.clusters.roster import Roster, Seat
 from sciflow.clusters.supervisor import Inquest, Supervisor
@@ -32,7 +33,7 @@ from sciflow.errors import BatchError
 from sciflow.planning.batch import Ack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from sciflow.batch.nodes import Node
@@ -152,40 +153,20 @@ class JobWorkers:
     def most_memory(self, resource_class: str) -> float:
         """How many times the memory that a class asks for one worker may have: up to that of the largest node."""
         pool = self._pools[resource_class]
-        job_bytes = self._job_bytes(pool)
-        if job_bytes is None:
-            return 1.0
-        largest = self._largest(pool)
-        most = MOST_GROWTH if largest is None else largest / job_bytes
-        return min(max(most, pool.had_memory), pool.most_memory)
+        return min(max(self._memory_of(pool, self._nodes_of(pool)).most, pool.had_memory), pool.most_memory)
 
-    def _job_bytes(self, pool: Pool) -> int | None:
-        """The memory of a job as the first one has it.
-
-        Where none is asked for it is what the batch system says of jobs, or a share of a node as large as that of its
-        cores; None when nobody tells.
-        """
+    def _memory_of(self, pool: Pool, nodes: Collection[Node]) -> JobMemory:
         resources = pool.kind.resources
         asked = resources.memory_bytes or self._options.memory_bytes
-        if asked is not None:
-            return asked * pool.per_job
-        cores = resources.cores * pool.per_job
-        shares = [node.memory_bytes * cores // node.cores for node in self._nodes_of(pool)]
-        return pool.job_bytes or min(shares, default=None)
+        return JobMemory.of(resources, pool.per_job, asked, pool.job_bytes, nodes)
 
-    def _largest(self, pool: Pool) -> int | None:
-        """The memory of the largest node that a large job may have."""
-        return max((node.memory_bytes for node in self._nodes_of(pool)), default=None)
-
-    def _nodes_of(self, pool: Pool) -> list[Node]:
-        """The nodes of a pool's queue that are large enough for one worker, as far as users are told."""
-        resources = pool.kind.resources
-        queue = self._options.queue or self._options.site.place(pool.kind.name, gpus=resources.gpus).queue
-        with self._lock:
-            if queue not in self._nodes:
-                self._nodes[queue] = find_nodes(self._system.name, queue)
-            nodes = self._nodes[queue]
-        return [n for n in nodes if n.cores >= resources.cores and n.gpus >= resources.gpus and n.memory_bytes > 0]
+    def _nodes_of(self, pool: Pool) -> Collection[Node]:
+        """The nodes of a pool's queue, as far as users are told; asked for when a job is to have more than others."""
+        options = self._options
+        queue = options.queue or options.site.place(pool.kind.name, gpus=pool.kind.resources.gpus).queue
+        if queue not in self._nodes:
+            self._nodes[queue] = find_nodes(self._system.name, queue)
+        return self._nodes[queue]
 
     def demand(self, waiting: Mapping[str, int]) -> None:
         """Note how many runs wait or are under way; jobs follow."""
@@ -343,7 +324,7 @@ class JobWorkers:
         slot = self._setting.slot(min(wanted, self._longest(queue) or wanted), LEAST_WORK_S)
         if slot is None or self._draining:
             return None
-        n_workers = pool.per_job if memory is None else 1
+        n_workers, multiple = (pool.per_job, pool.memory) if memory is None else (1, memory)
         name = _name_of(pool.kind.name, number)
         body = worker_body(
             self._office.address,
@@ -361,7 +342,7 @@ class JobWorkers:
             body=body,
             log=log,
             cores=resources.cores * n_workers,
-            memory_bytes=self._memory(pool, pool.memory if memory is None else memory),
+            memory_bytes=self._memory_of(pool, self._nodes_of(pool) if multiple > 1 else ()).bytes_of(multiple),
             gpus=resources.gpus * n_workers,
             walltime_s=slot.walltime_s,
             least_walltime_s=slot.least_walltime_s,
@@ -372,16 +353,6 @@ class JobWorkers:
             options=(*self._priority, *options.options),  # of options that are given twice the last one holds
         )
         return options.site.placed(job, pool.kind.name)
-
-    def _memory(self, pool: Pool, multiple: float) -> int | None:
-        """The memory to ask for; None is the site's default."""
-        if multiple == 1.0 and not (pool.kind.resources.memory_bytes or self._options.memory_bytes):
-            return None
-        job_bytes = self._job_bytes(pool)
-        if job_bytes is None or multiple == 1.0:
-            return job_bytes
-        # to the last byte, which a multiple may miss
-        return min(round(job_bytes * multiple), self._largest(pool) or sys.maxsize)
 
     def _longest(self, queue: str | None) -> int | None:
         """The longest walltime that a queue allows."""
