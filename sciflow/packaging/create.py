@@ -33,7 +33,7 @@ _WHAT_FILES_ARE: Final = {
     README: "this text",
     MANIFEST: "SHA-256 of every file but this one and the README",
     "definition.json": "parameters, tasks, figures and requirements, as the sweep recorded them",
-    "environment.json": "interpreter, system, machine (by name) and packages of the newest results",
+    "environment.json": "interpreter, system, machine, packages and numeric libraries of the newest results",
     "package.json": "name, authors and license of the package, and the state of the code",
     "requirements.txt": "the packages with their versions, for pip",
     "results.csv": "one row per variant: id, parameters, status, and outputs of one value",
