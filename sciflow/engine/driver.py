@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciflow.clusters.protocol import Setting
+from sciflow.engine.capture import NOT_CAPTURED, Capture
 from sciflow.engine.compactor import Compactor
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
@@ -67,6 +68,7 @@ class Driver:
     on_event : called with each event
     stop_after : when a sweep is not worth going on with, over what the workflow says
     on_mismatch : what becomes of a worker with another environment than this process's
+    capture : what is recorded besides results
     charge : what a controller knows already; without it this process is looked at
     """
 
@@ -80,8 +82,10 @@ class Driver:
         on_event: Callable[[Event], None] | None,
         stop_after: StopAfter | None = None,
         on_mismatch: OnMismatch = "warn",
+        capture: Capture = Capture(),  # noqa: B008  immutable
         charge: Charge | None = None,
     ) -> None:
+        self._extent = capture
         self._cluster, self._directory, self._gate = cluster, directory, gate
         self._charge = charge
         self._on_mismatch: OnMismatch = on_mismatch
@@ -101,9 +105,11 @@ class Driver:
             The user asked to stop; what is finished is kept.
         """
         charge = self._charge
-        self._capture = CodeCapture(folder_of(definition), self._directory.path, charge and charge.origin.code)
-        surroundings = surroundings_of(folder_of(definition))
-        environment = surroundings.record()
+        is_full = self._extent.is_full
+        known = charge.origin.code if charge is not None else None if is_full else {"repository": None, **NOT_CAPTURED}
+        self._capture = CodeCapture(folder_of(definition), self._directory.path, known)
+        surroundings = surroundings_of(folder_of(definition)) if is_full else None
+        environment = NOT_CAPTURED if surroundings is None else surroundings.record()
         self._sources = freeze(definition) if charge is None else charge.origin.sources
         code = self._capture.record(self._sources)
         code["tree"] = keep_code(self._directory.path, self._sources.files, self._sources.digest).name
@@ -147,7 +153,7 @@ class Driver:
     # ------------------------------------------------------------------ the sweep
 
     def _work(
-        self, sweep: Sweep, plan: Plan, facts: dict[str, Any], journal: Journal, surroundings: Surroundings
+        self, sweep: Sweep, plan: Plan, facts: dict[str, Any], journal: Journal, surroundings: Surroundings | None
     ) -> tuple[Ending, dict[str, Any]]:
         """Run the loop, with new workers for each opening of the window; say how it ended, and what was done."""
         definition = sweep.definition
@@ -177,7 +183,14 @@ class Driver:
         priority = gate.policy.priority
         niceness = priority.niceness if priority is not None and self._cluster.name == "local" else 0
         work: Work = BatchRunner(
-            definition, str(path), facts, shared, sweep.codes, niceness, Expected(surroundings, self._on_mismatch)
+            definition,
+            str(path),
+            facts,
+            shared,
+            sweep.codes,
+            niceness,
+            None if surroundings is None else Expected(surroundings, self._on_mismatch),
+            self._extent,
         )
         if self._cluster.name != "inline":
             work = preflight(definition, work, self._sources, elsewhere=self._cluster.name != "local")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from sciflow.engine.capture import Capture, Extent
 from sciflow.engine.driver import Driver
 from sciflow.engine.fitting import refuse_endless
 from sciflow.engine.gate import Gate
@@ -78,6 +79,11 @@ class Engine:
     on_environment_mismatch : {"warn", "error"}, default "warn"
         What to do when a worker has another Python or other versions of packages than this process: "warn" says so,
         once for each such environment, and records which results are of it; "error" runs nothing there and ends.
+    capture : {"full", "minimal"}, default "full"
+        What is recorded of where numbers come from. "minimal" leaves out the repository, the environment, CPU time,
+        memory, reading and writing of each variant, and what failures warned of and printed.
+    capture_output : bool, default False
+        Keep all that each variant prints, up to 1 MiB, in ``logs/<variant>.log``, also of those that do not fail.
     allow_close : bool, default False
         Accept a parameter value within 1e-12 (relative) of a recorded one.
     stop_after : StopAfter, optional
@@ -109,6 +115,8 @@ class Engine:
         on_unmet: OnUnmet | None = None,
         on_stale: OnStale = "ask",
         on_environment_mismatch: OnMismatch = "warn",
+        capture: Extent = "full",
+        capture_output: bool = False,
         allow_close: bool = False,
         stop_after: StopAfter | None = None,
     ) -> None:
@@ -126,6 +134,8 @@ class Engine:
         _one_of("on_unmet", self.on_unmet, OnUnmet)
         _one_of("on_stale", self.on_stale, OnStale)
         _one_of("on_environment_mismatch", on_environment_mismatch, OnMismatch)
+        _one_of("capture", capture, Extent)
+        self.capture = Capture(capture, keeps_output=capture_output)
 
     def __repr__(self) -> str:
         return f"Engine({self.cluster.name!r}, directory={str(self.directory)!r})"
@@ -243,6 +253,7 @@ class Engine:
                 on_event=self.on_event,
                 stop_after=self.stop_after,
                 on_mismatch=self.on_environment_mismatch,
+                capture=self.capture,
                 charge=charge,
             )
             with quiet_interrupt():

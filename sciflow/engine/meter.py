@@ -64,10 +64,12 @@ class Meter:
     Parameters
     ----------
     own : whether the process does nothing else, so that its record of most memory may be begun anew
+    each : whether variants are measured one by one where that is free
     """
 
-    def __init__(self, *, own: bool = True) -> None:
-        self._io = _opened("io")
+    def __init__(self, *, own: bool = True, each: bool = True) -> None:
+        self._is_for_each = each
+        self._io = _opened("io") if each else None
         self._status = _opened("status") if own else None
         self._clear = _opened("clear_refs", os.O_WRONLY) if own else None
         self._n_read = self._n_written = 0  # by looking
@@ -82,7 +84,7 @@ class Meter:
 
         Then *begin* is called before each.
         """
-        if variant_s is not None and variant_s < CPU_EACH_S:
+        if not self._is_for_each or (variant_s is not None and variant_s < CPU_EACH_S):
             self._look = None
             return iterator
         self._look = self._all if variant_s is None or variant_s >= ALL_EACH_S else _times

@@ -44,11 +44,12 @@ class WorkerOutput:
         self._begun = 0  # where in the file the output of the running variant begins
         self._warned: dict[tuple[str, str, str], Warned] = {}
         self._shown: set[tuple[str, str, str]] = set()
+        self._listens = False
         self.name = ""
         """The file, beside its folder; empty when there is none."""
 
-    def capture(self, folder: Path, worker: str) -> None:
-        """Send standard output and error to ``worker-<host>-<pid>.log`` in *folder*, and listen to warnings.
+    def capture(self, folder: Path, worker: str, *, listens: bool = True) -> None:
+        """Send standard output and error to ``worker-<host>-<pid>.log`` in *folder*, and listen to what is said.
 
         The terminal of a sweep with thousands of variants is no place for what each of them prints.
         """
@@ -56,10 +57,17 @@ class WorkerOutput:
         with contextlib.suppress(OSError):  # without a log what is printed goes where it went before
             folder.mkdir(exist_ok=True)
             descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            sys.stdout = self._redirected(sys.stdout, descriptor, 1)
-            sys.stderr = self._redirected(sys.stderr, descriptor, 2)
+            redirected = [self._redirected(sys.stdout, descriptor, 1), self._redirected(sys.stderr, descriptor, 2)]
             os.close(descriptor)
             self.name = f"{folder.name}/{name}"
+            if listens:
+                sys.stdout, sys.stderr = redirected
+        self._listens = listens
+        if listens:
+            self._listen_to_warnings()
+        self.begin()
+
+    def _listen_to_warnings(self) -> None:
         show = warnings.showwarning
 
         def hear(
@@ -69,7 +77,6 @@ class WorkerOutput:
                 show(message, category, filename, lineno, *others, **named)
 
         warnings.showwarning = hear
-        self.begin()
 
     def _redirected(self, stream: TextIO, descriptor: int, number: int) -> TextIO:
         """A stream into the log; who holds the old one writes there too."""
@@ -96,7 +103,7 @@ class WorkerOutput:
 
     def begin(self) -> None:
         """A variant begins: what was printed before is not its own."""
-        if self.name:
+        if self._listens and self.name:
             self._begun = os.lseek(1, 0, os.SEEK_END)
 
     def over(self) -> None:
@@ -114,7 +121,7 @@ class WorkerOutput:
         return Evidence(tuple(self._warned.values()), self._said(4 * TAIL_CHARACTERS)[-TAIL_CHARACTERS:])
 
     def _said(self, most_bytes: int) -> str:
-        if not self.name:
+        if not (self._listens and self.name):
             return ""
         with contextlib.suppress(OSError):
             end = os.fstat(1).st_size

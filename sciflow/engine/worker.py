@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.engine.capture import Capture
 from sciflow.engine.detach import detached, is_held_elsewhere
 from sciflow.engine.meter import Meter, Usage
 from sciflow.engine.output import SAID, WorkerOutput
@@ -71,7 +72,7 @@ class BatchRunner:
     shared : tasks whose runs variants share
     codes : task → identity of its code and of the code that it depends on
     niceness : how much worker processes yield to others, from 0 to 19
-    keeps_output : whether all that a variant prints goes to its log
+    capture : what is recorded besides results
     expected : the driver's environment; without it that of the facts is taken for the worker's
     """
 
@@ -82,7 +83,7 @@ class BatchRunner:
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     niceness: int = 0
     expected: Expected | None = None
-    keeps_output: bool = False
+    capture: Capture = Capture()
     in_worker: bool = field(default=False, init=False)
     """Whether this is a copy in a process that does nothing else."""
     _tools: _Tools | None = field(default=None, init=False)
@@ -90,7 +91,7 @@ class BatchRunner:
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self.definition, self.directory, self.facts, self.shared, self.codes, self.niceness)
-        return _in_worker, (*state, self.expected, self.keeps_output)
+        return _in_worker, (*state, self.expected, self.capture)
 
     def drain(self) -> None:
         """Start no further variant; may be called from another thread."""
@@ -147,11 +148,11 @@ class _Tools:
         self.live = Live(root / "live", session)
         worker = f"{socket.gethostname()}:{os.getpid()}"
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
-        self.meter = Meter(own=work.in_worker)
+        self.meter = Meter(own=work.in_worker, each=work.capture.is_full)
         self.output = WorkerOutput(self.process.odd)
         self.logs = root / "logs"
         if work.in_worker:
-            self.output.capture(self.logs, worker)
+            self.output.capture(self.logs, worker, listens=work.capture.is_full or work.capture.keeps_output)
         said = {"log": self.output.name} if self.output.name else {}
         self.checkpoints = root / "checkpoints"
         self.lineage = Lineage(root / "artifacts", self.process.odd)
@@ -311,7 +312,7 @@ class _Run:
         batch = self._batch
         iterator = self._runner.outcomes(self._table, rows, batch.attempt, careful=batch.careful)
         iterator = self._tools.meter.metered(iterator, batch.variant_s, self._tools.output.begin)
-        if self._tools.work.keeps_output:
+        if self._tools.work.capture.keeps_output:
             iterator = self._tools.output.kept(iterator, partial(self._keep_output, self._table))
         n = 0
         while n < len(rows):

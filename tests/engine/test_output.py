@@ -125,3 +125,41 @@ def test_a_failure_without_words_has_none(tmp_path):
         raise ValueError("no")
 
     assert not {"output", "warnings", "exit_status"} & set(failures_of(run(tmp_path, task, {"k": [1]}))[1])
+
+
+def test_all_that_variants_print_is_kept_in_their_logs_on_request(tmp_path):
+    def task(k):
+        print(f"said by {k}" if k else "", end="\n" if k else "")
+        os.write(1, f"written by {k}\n".encode() if k else b"")
+        return k
+
+    results = run(tmp_path, task, {"k": [0, 1, 2]}, capture_output=True)
+
+    said = {results.get_metric({"k": k}, "task"): results.provenance({"k": k}).variant for k in (0, 1, 2)}
+    logs = results.directory / "logs"
+    assert not (logs / f"{said[0]}.log").exists()
+    for k in (1, 2):
+        assert (logs / f"{said[k]}.log").read_text() == f"said by {k}\nwritten by {k}\n"
+
+
+def test_with_minimal_capture_results_are_as_ever_and_nothing_else_is_recorded(tmp_path):
+    def task(k):
+        print("said")
+        if k == 1:
+            raise ValueError("no")
+        return k
+
+    results = run(tmp_path, task, {"k": [1, 2]}, capture="minimal")
+
+    trace = results.provenance({"k": 1}).to_dict()
+    assert results.get_metric({"k": 2}, "task") == 2
+    assert not {"output", "warnings"} & set(trace["failure"])
+    assert "written_bytes" not in trace["run"]
+    assert trace["environment"] == {"capture": "minimal", "digest": trace["environment"]["digest"]}
+    assert trace["code"]["capture"] == "minimal"
+    assert "said" in (results.directory / trace["run"]["log"]).read_text()
+
+
+def test_an_extent_of_capture_that_is_none_is_refused():
+    with pytest.raises(sciflow.errors.SweepError, match="capture='all' is not understood; it is one of 'full', 'min"):
+        sciflow.Engine(capture="all")
