@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.scheduling.zone import Zone
@@ -43,8 +43,13 @@ def locale_facts() -> dict[str, Any]:
             "numbers": locale.setlocale(locale.LC_NUMERIC),
         },
         "encoding": locale.getencoding(),
-        "time_zone": str(Zone()),
+        "time_zone": _time_zone(),
     }
+
+
+def _time_zone() -> str:
+    zone = str(Zone())
+    return PurePosixPath(zone).name if zone.startswith("/") else zone  # TZ may name a file
 
 
 def machine_facts() -> dict[str, Any]:

@@ -32,6 +32,12 @@ def test_the_machine_is_described_without_its_name():
     assert platform.node() not in repr(facts)
 
 
+def test_a_time_zone_that_is_a_file_is_told_without_its_folder(monkeypatch):
+    monkeypatch.setenv("TZ", ":/home/me/zones/Mine")
+
+    assert locale_facts()["time_zone"] == "Mine"
+
+
 @pytest.mark.parametrize(
     ("usable", "bought"), [(251.5, 256), (250.9, 256), (187.4, 192), (62.7, 64), (15.4, 16), (7.6, 8), (16, 16), (0, 0)]
 )
