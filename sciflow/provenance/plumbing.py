@@ -38,7 +38,6 @@ _SETTINGS: Final = {
 _ENVIRONMENT: Final = {
     "GIT_ALLOW_PROTOCOL": "none",  # a partial clone fetches what it lacks, as soon as somebody looks
     "GIT_NO_LAZY_FETCH": "1",
-    "GIT_OPTIONAL_LOCKS": "0",  # looking at a repository must not write its index
     "GIT_TERMINAL_PROMPT": "0",
 }
 _CHUNK: Final = 1 << 20
