@@ -123,6 +123,7 @@ def test_a_repository_of_somebody_else_is_a_problem_and_no_error(
 
     assert facts["repository"] is None
     assert "dubious ownership" in facts["problem"]
+    assert "git config --global --add safe.directory" in facts["problem"]
     assert str(repository) not in facts["problem"]
 
 
