@@ -86,7 +86,7 @@ class SweepHandle:
         Raises
         ------
         TimeoutError
-            The sweep still runs.
+            The sweep still runs, or waits for its turn.
         """
         give_up = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -96,7 +96,7 @@ class SweepHandle:
                 return status
             now = time.monotonic()
             if give_up is not None and now >= give_up:
-                raise TimeoutError(f"the sweep still runs: {status}")
+                raise TimeoutError(f"the sweep still runs, or waits for its turn: {status}")
             pause = max(LOOK_S, _SHARE * (now - begun))
             time.sleep(pause if give_up is None else min(pause, max(0.0, give_up - now)))
 
@@ -116,6 +116,8 @@ class SweepHandle:
         kept = f"{status.n_done:,} finished variants are kept"
         if status.controller is not None and status.controller.is_pending:
             return f"{self._cancel_controller(status.controller, status)}; {kept}"
+        if status.controller is not None and status.controller.state == "died":
+            self._bury_controller()
         if driver is None or not status.is_driven:
             return f"nobody works on {status.path}: there is nothing to cancel; {kept}"
         name = f"the driver (host {driver.host}, pid {driver.pid})"
@@ -127,6 +129,13 @@ class SweepHandle:
             return f"{name} was asked to stop while it waits; {kept}"
         running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
         return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
+
+    def _bury_controller(self) -> None:
+        """Have no late job of a controller that died take the sweep up again, so that it can be submitted anew."""
+        submission = newest_submission(self._watch.directory)
+        if submission is not None and submission.kind == "job":
+            submission.request_cancel()
+            submission.tell_end("cancelled")
 
     def _cancel_controller(self, controller: ControllerStatus, status: Status) -> str:
         """Stop a controller wherever it is on its way."""

@@ -95,11 +95,13 @@ def check_unsubmitted(directory: SweepDirectory) -> None:
             raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), "a process")
         before.tell_end("superseded", "its process died")
         return
-    jobs = find_system(str(before.facts["system"]), before.folder).jobs(str(before.facts["prefix"]))
+    system = find_system(str(before.facts["system"]), before.folder)
+    jobs = system.jobs(str(before.facts["prefix"]))
     if jobs:
         what = f"job {', '.join(jobs)} of {before.facts['system']}"
         raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), what)
-    if time.time() - float(before.facts["since"]) < _QUEUED_S and not before.generations and not _is_gone(before):
+    is_new = time.time() - float(before.facts["since"]) < _QUEUED_S and not before.generations
+    if is_new and not _is_gone(before) and not _has_ended(system, before.newest_job):
         raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), "a new job")
     before.tell_end("superseded", "its jobs left the queue before it ended")
 
@@ -109,6 +111,12 @@ def _is_gone(submission: Submission) -> bool:
     from sciflow.store.process import ProcessName  # noqa: PLC0415  one use
 
     return ProcessName.from_dict(submission.facts).is_certainly_dead()
+
+
+def _has_ended(system: BatchSystem, job: str) -> bool:
+    """Whether the batch system knows how the job ended; it may not know one yet that is new."""
+    end = system.ends([job]).get(job) if job else None
+    return end is not None and end.how != "unknown"
 
 
 def _when(submission: Submission) -> str:

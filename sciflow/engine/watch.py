@@ -65,7 +65,9 @@ class Watch:
         if status.controller is None or status.controller.state != "queued":
             self._asked_at, self._unseen_since = -float("inf"), None
             return status
-        return replace(status, controller=self._in_queue(status.controller))
+        controller = self._in_queue(status.controller)
+        # nobody waits for a window any more when no job is left
+        return replace(status, controller=controller, waiting=status.waiting if controller.is_pending else "")
 
     def _in_queue(self, controller: ControllerStatus) -> ControllerStatus:
         now = time.monotonic()

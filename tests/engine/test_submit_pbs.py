@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -12,6 +14,7 @@ from sciflow.batch.pbs import Pbs
 from sciflow.engine.job import job_prefix
 from sciflow.engine.submit import JobController
 from sciflow.store.directory import SweepDirectory
+from sciflow.store.submissions import newest_submission
 from sciflow.testing.batch import await_that
 from sciflow.testing.pbs import FakePbs
 
@@ -23,7 +26,7 @@ def pbs(tmp_path, monkeypatch):
         yield pbs
 
 
-def submit(folder, n, cluster=None, name="chained", value="", **options):
+def submit(folder, n, cluster=None, *, name="chained", value="", policy=None, **options):
     def task(a, odd):
         import os
         import time
@@ -34,7 +37,7 @@ def submit(folder, n, cluster=None, name="chained", value="", **options):
     workflow = sciflow.ExperimentalWorkflow(name)
     workflow.add_task("task", task)
     workflow.add_parameter_space({"a": range(n), "odd": [value]})
-    engine = sciflow.Engine(cluster or sciflow.LocalCluster(workers=2), directory=folder / "sweeps")
+    engine = sciflow.Engine(cluster or sciflow.LocalCluster(workers=2), directory=folder / "sweeps", policy=policy)
     return engine.submit(workflow, controller=JobController("pbs", walltime="1h", **options))
 
 
@@ -52,6 +55,60 @@ def test_a_controller_that_is_killed_is_followed_by_the_next_and_nothing_is_left
 
     assert (status.state, status.n_done, status.controller.generation) == ("complete", 60, 2)
     await_that(lambda: not jobs(sweep), "the queue is empty")
+
+
+LATER = "{:%H:%M}-{:%H:%M}".format(*(datetime.now(UTC) + timedelta(hours=n) for n in (5, 6)))
+SHUT = sciflow.scheduling.OffPeak(LATER, timezone="UTC")
+
+
+def test_of_a_sweep_that_has_not_begun_a_handle_tells_why_and_takes_it_out_of_the_queue(tmp_path, pbs):
+    sweep = submit(tmp_path, 8, policy=SHUT, nodes_submit=False, n_turns=3)
+
+    assert (sweep.status().state, sweep.results.dataset["status"].values.ravel()[0]) == ("submitted", "missing")
+    assert "waits: Execution_Time" in str(sweep.status())
+    with pytest.raises(TimeoutError, match="or waits for its turn"):
+        sweep.wait(timeout=0.1)
+    assert "pbs job 0.vm, 1.vm, 2.vm taken out of the queue" in sweep.cancel()
+    assert sweep.wait(timeout=30).controller.how == "cancelled"
+    assert "there is nothing to cancel" in sweep.cancel()
+    await_that(lambda: not jobs(sweep), "the queue is empty")
+
+
+def test_of_a_sweep_whose_jobs_were_lost_a_handle_says_so_and_it_can_be_submitted_again_at_once(tmp_path, pbs):
+    sweep = submit(tmp_path, 8, policy=SHUT, nodes_submit=False, n_turns=3)
+    subprocess.run(["qdel", *jobs(sweep)], check=True)
+    await_that(lambda: not jobs(sweep), "the queue is empty")
+
+    status = sweep.wait(timeout=30)
+
+    assert (status.controller.state, status.is_driven, status.waiting) == ("died", False, "")
+    assert "no job of it is in the queue any more; job 0.vm: deleted before it ran" in str(status)
+    assert submit(tmp_path, 8).wait(timeout=60).state == "complete"
+    assert sweep.status().controller.how == "finished"
+    assert list(sweep.results.dataset["y"].values.ravel()) == list(range(8))
+    assert "there is nothing to cancel; 8 finished variants are kept" in sweep.cancel()
+
+
+def test_a_lost_sweep_that_is_cancelled_is_not_taken_up_by_a_late_job(tmp_path, pbs):
+    sweep = submit(tmp_path, 8, policy=SHUT, nodes_submit=False, n_turns=3)
+    subprocess.run(["qdel", *jobs(sweep)], check=True)
+    await_that(lambda: not jobs(sweep), "the queue is empty")
+
+    assert "there is nothing to cancel" in sweep.cancel()
+
+    submission = newest_submission(SweepDirectory.open(sweep.directory))
+    assert submission.cancel_requested
+    assert sweep.status().controller.how == "cancelled"
+
+
+def test_of_a_job_that_can_never_run_a_handle_gives_the_words_of_the_batch_system(tmp_path, pbs):
+    sweep = submit(tmp_path, 8, cores=99, nodes_submit=True)
+
+    await_that(lambda: "can never run" in str(sweep.status()), "PBS says so")
+
+    assert "Insufficient amount of resource: ncpus (R: 99" in str(sweep.status())
+    assert "pbs job 0.vm taken out of the queue" in sweep.cancel()
+    assert sweep.wait(timeout=30).controller.how == "cancelled"
 
 
 ODD = "a b'c\"d%j;$(touch x)"
