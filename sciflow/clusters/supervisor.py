@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -44,6 +45,9 @@ _CAUSES = {
 """How a job ended → why its variants run again; else it may be their own doing."""
 _TOLD_TO_GO = frozenset({"finished", "exit", "walltime", "cancelled", "unknown"})
 """How jobs end, in the batch system's words, that it had told to make room for others."""
+
+_KILLED_FOR_MEMORY = re.compile(r"(?im)^slurmstepd\S*: error: .*(exceeded .*memory limit|oom.?kill)")
+"""What SLURM writes into the log of a job; where it watches memory itself, the job's state does not tell."""
 
 T = TypeVar("T")
 
@@ -349,6 +353,8 @@ class Supervisor:
         del pool.jobs[job.number]
         if job.is_preempted and end.how in _TOLD_TO_GO:
             end = replace(end, how="preempted")
+        elif end.how == "exit" and _KILLED_FOR_MEMORY.search(_end_of_log(job) or ""):
+            end = replace(end, how="out_of_memory", words=f"{end.words}: it exceeded its memory limit")
         job.end = end
         self._orders.tell(
             "job.ended",
@@ -535,11 +541,17 @@ def _had(job: PoolJob | None) -> str:
     return "" if job is None or job.had_bytes is None else f"; it had {render_bytes(job.had_bytes)} of memory"
 
 
+def _end_of_log(job: PoolJob) -> str | None:
+    try:
+        return log_of(job.log, job.job_id).read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+
+
 def _tail(job: PoolJob) -> str:
     """The last lines of a job's log, which may tell why."""
     path = log_of(job.log, job.job_id)
-    try:
-        text = path.read_bytes()[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
-    except OSError:
+    text = _end_of_log(job)
+    if text is None:
         return f"; it left no log in {path}"
     return f"; its log {path} ends:\n{text}" if text else f"; its log {path} is empty"

@@ -683,6 +683,28 @@ def test_a_process_that_is_killed_for_memory_while_its_job_goes_on_is_told_as_th
     assert "it had 1 GiB of memory" in answers[0][1]
 
 
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("slurmstepd-n1: error: StepId=3.batch exceeded memory limit (3 > 2), being killed\n", "out_of_memory"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=3.batch.\n", "out_of_memory"),
+        ("my task: error: the oom_killer of this game\n", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_that_slurm_kills_for_its_memory_is_known_from_its_log_where_its_state_does_not_tell(
+    log, cause, tmp_path
+):
+    stage = Stage(tmp_path, pool_of(1))
+    stage.go(5)
+    stage.start()
+    (tmp_path / f"job-cpu1-{stage.jobs[0].job_id}.log").write_text(log)
+    answers = stage.lose(stage.jobs[0], JobEnd("exit", "FAILED, signal 9 (SIGKILL)", signal=9))
+    stage.go(10)
+
+    assert [said for said, _ in answers] == [cause]
+
+
 def test_a_large_job_is_submitted_for_what_needs_it_and_cancelled_when_that_is_done(tmp_path):
     stage = Stage(tmp_path, pool_of(4))
     stage.go(5)
