@@ -69,6 +69,7 @@ def provenance_text(
         rows.append(("differs", f"{name}: {each}"))
     jobs = metadata["jobs"]
     rows += [("jobs", f"{len(jobs):,}: {', '.join(one['job'] for one in jobs[:_MOST])}")] if jobs else []
+    rows.append(("used", f"{metadata['core_hours']:.3g} core-hours"))
     for one in metadata["sessions"][-_MOST:]:
         until = f" until {one['ended']}" if "ended" in one else ""
         if one.get("changed_inputs"):
@@ -95,7 +96,9 @@ def input_words(entry: Mapping[str, Any]) -> str:
     """A declared input in one line."""
     if entry.get("sha256"):
         files = f" ({entry['n_files']:,} files)" if entry.get("n_files") else ""
-        return f"{entry['name']}{files}, sha256 {entry['sha256'][:16]}…"
+        made_by = entry.get("made_by")
+        origin = f", artifact {made_by['artifact']} of sweep {made_by['workflow']}" if made_by else ""
+        return f"{entry['name']}{files}, sha256 {entry['sha256'][:16]}…{origin}"
     return f"{entry['name']}, known by its size and time of modification only: {entry.get('size_bytes'):,} bytes"
 
 

@@ -145,6 +145,13 @@ class JobWorkers:
         """Workers that are connected."""
         return len(self._roster.seats)
 
+    @property
+    def n_cores(self) -> int:
+        """The cores of workers that are connected."""
+        with self._lock:
+            seats = list(self._roster.seats.values())
+        return sum(self._pools[seat.resource_class].kind.resources.cores for seat in seats)
+
     def slots_of(self, resource_class: str) -> int:
         """Those of a class."""
         with self._lock:

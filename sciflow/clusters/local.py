@@ -86,7 +86,7 @@ class LocalWorkers(OfOneKind):
 
     def __init__(self, n_slots: int, n_threads: int, payload: bytes, dask_after_s: float) -> None:
         self.n_slots, self._dask_after_s = n_slots, dask_after_s
-        self._n_threads, self._payload = n_threads, payload
+        self.cores_each, self._payload = n_threads, payload
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._children: Children | None = self._new_children()
         self._dask: DaskWorkers | None = None
@@ -97,7 +97,7 @@ class LocalWorkers(OfOneKind):
         self._n_dask: Callable[[], int] = lambda: 0
 
     def _new_children(self) -> Children:
-        environment = machine.thread_environment(self._n_threads)
+        environment = machine.thread_environment(self.cores_each)
         return Children(self.n_slots, self._payload, environment, self._answers)
 
     def submit(self, batch: Batch) -> None:
@@ -148,7 +148,7 @@ class LocalWorkers(OfOneKind):
 
     def _start_dask(self) -> None:
         try:
-            workers, self._n_dask = start_dask(self.n_slots, self._n_threads, self._payload, self._answers)
+            workers, self._n_dask = start_dask(self.n_slots, self.cores_each, self._payload, self._answers)
         except Exception as error:  # noqa: BLE001  the children go on without it
             if self._closed:  # the interpreter is leaving, perhaps
                 return

@@ -97,6 +97,11 @@ class Workers(Protocol):
         """How many batches can run at the same time."""
         ...
 
+    @property
+    def n_cores(self) -> int:
+        """How many cores they hold."""
+        ...
+
     def slots_of(self, resource_class: str) -> int:
         """How many of them are for batches of this class."""
         ...
@@ -130,7 +135,13 @@ class OfOneKind:
     """What workers answer that are all of one kind, and as many as they are."""
 
     n_slots: int
+    cores_each: int = 1
     batch_s: float = 2.0
+
+    @property
+    def n_cores(self) -> int:
+        """The cores of all of them."""
+        return self.n_slots * self.cores_each
 
     def slots_of(self, resource_class: str) -> int:
         """All of them."""

@@ -225,6 +225,7 @@ class Driver:
             "failed": ledger.n_failed,
             "busy_s": round(tally.busy_s, 3),
             "worker_s": round(tally.worker_s, 3),
+            "core_s": round(tally.core_s, 3),
         }
         busy = tally.busy_s / tally.worker_s if tally.worker_s else None
         self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))

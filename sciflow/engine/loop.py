@@ -115,8 +115,8 @@ class Tally:
     ----------
     n_done, n_failed
         Variants settled.
-    busy_s, worker_s
-        Seconds that workers spent on batches, and that they were there.
+    busy_s, worker_s, core_s
+        Seconds that workers spent on batches, that they were there, and these for each of their cores.
     failures
         Fingerprint → number of variants.
     mean_s
@@ -127,6 +127,7 @@ class Tally:
     n_failed: int = 0
     busy_s: float = 0.0
     worker_s: float = 0.0
+    core_s: float = 0.0
     failures: Counter[str] = field(default_factory=Counter[str])
     mean_s: float | None = None
 
@@ -194,6 +195,7 @@ class Loop:
             workers.demand(self._demand())
             now = time.monotonic()
             self.tally.worker_s += workers.n_slots * (now - looked)
+            self.tally.core_s += workers.n_cores * (now - looked)
             looked = now
             if self.watcher.stopping() or self.reason:
                 if not draining:

@@ -38,6 +38,8 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
             ``sweep``, and the bit ``generator`` of the random numbers that tasks get.
         ``sessions``
             Who drove it, oldest first: host, process, times, the code then, what was done.
+        ``core_hours``
+            For how long workers held cores, in all sessions that ended well.
         ``jobs``
             Jobs of a batch system in which its workers ran: session, id, node, how it ended, log.
         ``environments``
@@ -55,6 +57,7 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
         "inputs": [{key: value for key, value in one.items() if key != "seen"} for one in definition.get("inputs", [])],
         "seeds": {"sweep": directory.seed, "generator": "numpy.random.Philox"},
         "sessions": sessions,
+        "core_hours": sum(float(one.get("core_s", one.get("worker_s", 0.0))) for one in sessions) / 3600,
         "jobs": list(_jobs(directory.path / "events")),
         "environments": directory.environments(),
     }

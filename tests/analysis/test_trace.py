@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,6 +193,23 @@ def test_metadata_is_plain_data_with_a_version(results: Results) -> None:
     assert json.loads(json.dumps(metadata)) == metadata
     assert metadata["code"] == CODE
     assert metadata["seeds"]["sweep"] == metadata["sweep"]["seed"]
+
+
+def test_core_hours_count_each_core_of_a_worker(tmp_path: Path) -> None:
+    def rest(a):
+        time.sleep(0.1)
+        return {"x": a}
+
+    workflow = sciflow.ExperimentalWorkflow("cores")
+    workflow.add_task("rest", rest)
+    workflow.add_parameter_space({"a": range(4)})
+    workflow.set_resource_requirements({"rest": {"cpu_cores": 2}})
+    cluster = sciflow.LocalCluster(workers=1)
+    results = sciflow.Engine(cluster, directory=str(tmp_path), progress=False).execute_parameter_sweep(workflow)
+    (session,) = results.metadata["sessions"]
+
+    assert session["core_s"] == pytest.approx(2 * session["worker_s"], abs=0.01)
+    assert results.metadata["core_hours"] == session["core_s"] / 3600 > 0
 
 
 # --------------------------------------------------------------------------------------------------------------- PROV
