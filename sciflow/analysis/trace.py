@@ -52,9 +52,14 @@ class Trace:
         Its id.
     facts
         All of it as nested plain data: ``schema``, ``variant``, ``parameters``, ``status``, ``outputs`` (arrays by
-        shape and dtype), ``failure`` (if it failed), ``run`` (``start``, ``end``, ``wall_s``, ``attempt``, ``worker``
-        and whatever else was measured), ``tasks`` (for each its ``fingerprint``, ``seconds``, what it depends on, and
-        the ``seed`` of its random numbers if it has any), ``definition`` (``revision``, ``generation``,
+        shape and dtype), ``failure`` (if it failed, with ``warnings``, the end of the ``output`` and the
+        ``exit_status`` where there are any), ``run`` (``start``, ``end``, ``wall_s``, ``attempt``, ``worker`` as host
+        and process, ``job`` and ``node`` in a batch system, ``cpu_s`` and of it ``system_s`` and ``children_s``,
+        ``peak_bytes``, ``read_bytes``, ``written_bytes``; of variants too short to be measured one by one the last
+        five are those of all that were recorded with it), ``artifacts`` (``generated`` with digests, and ``used`` by
+        which task), ``tasks`` (for each its ``fingerprint``, ``seconds``, what it depends on, ``ran``, the run
+        elsewhere that a shared value is from, and the ``seed`` of its random numbers if it has any), ``definition``
+        (``revision``, ``generation``,
         ``is_current``), ``code``, ``inputs``, ``environment`` (with its ``digest``), ``session``, and ``earlier``:
         runs of the same variant that count no longer.
     """

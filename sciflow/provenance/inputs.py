@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,8 @@ def read_inputs(
         of change in ns), which is None when the file is too young to be known by these. A file known by its size and
         time has ``hash`` (``"size-mtime"``) and ``mtime_ns`` instead of a digest. More than `MOST_LISTED` files of one
         input are one entry with ``n_files`` and as ``sha256`` that of their list, as sha256sum prints it. A URL has
-        ``name``, ``url`` and the ``sha256`` that its author said.
+        ``name``, ``url`` and the ``sha256`` that its author said. A file that is an artifact of a sweep has
+        ``made_by``: ``workflow``, ``sweep`` and ``artifact`` (``<variant>/<name>``).
 
     Raises
     ------
@@ -108,7 +110,7 @@ def _entries(declared: Input, files: Mapping[str, Path], digests: Mapping[str, _
         return [{"name": address, "url": address, "sha256": declared.sha256}]
     if declared.hash == "size-mtime":
         return [_by_time(name, path) for name, path in files.items()]
-    found = [digests[name].to_dict(name) for name in files]
+    found = [digests[name].to_dict(name) | _origin(path) for name, path in files.items()]
     if declared.sha256 and found[0]["sha256"] != declared.sha256:
         raise WorkflowError(
             f"input {declared.given!r} does not hold what the workflow says: its sha256 is {found[0]['sha256']}, "
@@ -126,6 +128,19 @@ def _entries(declared: Input, files: Mapping[str, Path], digests: Mapping[str, _
             "seen": None,
         }
     ]
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """Which sweep made the file, if it lies among the artifacts of one."""
+    for folder in path.parents:
+        if folder.name == "artifacts" and folder != path.parent:
+            try:
+                identity: Any = json.loads((folder.parent / "sweep.json").read_bytes())
+                of_sweep = {"workflow": identity["workflow"], "sweep": identity["sweep"]}
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            return {"made_by": {**of_sweep, "artifact": path.relative_to(folder).as_posix()}}
+    return {}
 
 
 def _by_time(name: str, path: Path) -> dict[str, Any]:

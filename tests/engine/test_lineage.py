@@ -128,3 +128,23 @@ def test_a_cached_value_says_in_which_sweep_s_session_it_was_computed(tmp_path):
     assert load["seconds"] is None, "it is another variant's time"
     assert load["ran"]["wall_s"] > 0
     assert "shared with other variants, took" in str(results.provenance({"k": 3}))
+
+
+def test_an_artifact_that_another_sweep_reads_is_linked_to_the_variant_that_made_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = sciflow.ExperimentalWorkflow("first")
+    first.add_task("train", train)
+    first.add_parameter_space({"size": [10]})
+    results = sciflow.Engine("inline", progress=False).execute_parameter_sweep(first)
+    artifact = results.provenance({"size": 10}).to_dict()["artifacts"]["generated"][0]
+
+    second = sciflow.ExperimentalWorkflow("second")
+    second.add_task("f", lambda a: a)
+    second.add_parameter_space({"a": [1]})
+    second.add_input(results.directory / "artifacts" / artifact["artifact"])
+    trace = sciflow.Engine("inline", progress=False).execute_parameter_sweep(second).provenance({"a": 1})
+
+    (entry,) = trace.to_dict()["inputs"]
+    assert entry["sha256"] == artifact["sha256"]
+    assert entry["made_by"]["artifact"] == artifact["artifact"]
+    assert f"artifact {artifact['artifact']} of sweep first" in str(trace)

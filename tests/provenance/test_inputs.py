@@ -269,3 +269,14 @@ def test_a_file_with_a_name_that_is_no_text_is_read(folder):
 
     assert json.loads(json.dumps(entries)) == entries
     assert hashlib.sha256(b"x").hexdigest() in contents(entries).values()
+
+
+@pytest.mark.parametrize("identity", ['{"workflow": "first", "sweep": "a-uuid"}', "torn", "[]", None])
+def test_an_input_that_is_an_artifact_of_a_sweep_says_so_if_that_can_be_seen(folder, identity):
+    old(folder / "sweeps/first/artifacts/v1234/model.bin", "weights")
+    if identity is not None:
+        (folder / "sweeps/first/sweep.json").write_text(identity)
+    (entry,) = read_inputs([Input.declare("sweeps/first/artifacts/v1234/model.bin")])
+
+    made_by = {"workflow": "first", "sweep": "a-uuid", "artifact": "v1234/model.bin"}
+    assert entry.get("made_by") == (made_by if identity and "first" in identity else None)
