@@ -38,6 +38,7 @@ def test_the_example_is_read(monkeypatch):
     default, gpu = site.placed(job), site.placed(Job("a", "true\n", Path("/log"), gpus=1))
 
     assert (site.system, site.max_jobs, site.max_pending, site.interface) == ("slurm", 50, 10, "ib0")
+    assert site.nodes_submit is True
     assert site.scratch == Path("/scratch/ann")
     assert (default.queue, default.account, default.walltime_s) == ("batch", "physics", 4 * 3600)
     assert default.options == ("--qos=normal", "--nice=5")
@@ -67,6 +68,7 @@ def test_what_a_job_asks_for_itself_holds():
         ('system = "slurm"\nprologue = "a"', "write a list of lines"),
         ('system = "slurm"\noptions = ["qos=low"]', "does not begin with '-'"),
         ('system = "slurm"\nmax_jobs = 0', "a whole number of at least 1"),
+        ('system = "slurm"\nnodes_submit = "no"', "write true or false"),
         ('system = "slurm"\nwalltime = "4 hrs"', "write it as '2h'"),
         ('system = "slurm"\n[gpu]\nwalltime = 4', "gpu.walltime = 4 .* a minute at least"),
         ('system = "slurm"\nscratch = "/a/$NOSUCHVARIABLE"', "variables in it must be set"),
