@@ -18,7 +18,7 @@ from sciflow.errors import ResultsError
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.running.context import RunSite, TaskContext
 from sciflow.store.assembled import DONE, STATUS_MEANINGS, ScalarOutput
-from sciflow.store.column import FACT, FILES, ID, RAN, RUNTIME_S, START_S, Category
+from sciflow.store.column import FACT, FILES, ID, MERGED, RAN, RUNTIME_S, START_S, SUMS, Category
 from sciflow.store.records import Records
 from sciflow.store.timings import TASK_S
 
@@ -56,10 +56,10 @@ class Trace:
         ``exit_status`` where there are any), ``run`` (``start``, ``end``, ``wall_s``, ``attempt``, ``worker`` as host
         and process, ``job`` and ``node`` in a batch system, ``cpu_s`` and of it ``system_s`` and ``children_s``,
         ``peak_bytes``, ``read_bytes``, ``written_bytes``; of variants too short to be measured one by one the last
-        five are those of all that were recorded with it), ``artifacts`` (``generated`` with digests, and ``used`` by
-        which task), ``tasks`` (for each its ``fingerprint``, ``seconds``, what it depends on, ``ran``, the run
-        elsewhere that a shared value is from, and the ``seed`` of its random numbers if it has any), ``definition``
-        (``revision``, ``generation``,
+        these are the share, ``is_share``, of what all together took that were recorded at once), ``artifacts``
+        (``generated`` with digests, and ``used`` by which task), ``tasks`` (for each its ``fingerprint``, ``seconds``,
+        what it depends on, ``ran``, the run elsewhere that a shared value is from, and the ``seed`` of its random
+        numbers if it has any), ``definition`` (``revision``, ``generation``,
         ``is_current``), ``code``, ``inputs``, ``environment`` (with its ``digest``), ``session``, and ``earlier``:
         runs of the same variant that count no longer.
     """
@@ -147,6 +147,10 @@ def _record(frame: FrameRef, row: int, reader: Reader) -> dict[str, Any]:
     for name, values in frame.table(columns, reader).items():
         value = values.values()[row] if isinstance(values, Category) else values[row]
         said[name.removeprefix(FACT)] = value.item() if isinstance(value, np.generic) else value
+    if said.get("cpu_s") is not None and "@cpu_s" not in said:  # too short to be measured by itself
+        said["is_share"] = True
+        if MERGED not in frame.header:  # there each has its share
+            said |= {key: said[key] / frame.n for key in SUMS if said.get(key) is not None}
     return said
 
 
@@ -272,7 +276,8 @@ def _run_words(run: Mapping[str, Any]) -> str:
     words.append(f"on {run['worker']}" if run.get("worker") else "")
     words.append(f"node {run['node']}" if run.get("node") else "")
     words.append(f"job {run['job']}" if run.get("job") else "")
-    words.append(f"CPU {render_seconds(run['cpu_s'])}" if run.get("cpu_s") is not None else "")
+    mean = " in the mean of its neighbours" if run.get("is_share") else ""
+    words.append(f"CPU {render_seconds(run['cpu_s'])}{mean}" if run.get("cpu_s") is not None else "")
     words.append(f"up to {render_bytes(run['peak_bytes'])}" if run.get("peak_bytes") else "")
     words.append(f"read {render_bytes(run['read_bytes'])}" if run.get("read_bytes") else "")
     words.append(f"wrote {render_bytes(run['written_bytes'])}" if run.get("written_bytes") else "")
@@ -290,7 +295,8 @@ def _task_words(task: Mapping[str, Any]) -> str:
 
 def _elsewhere_words(ran: Mapping[str, Any]) -> str:
     job = f" in job {ran['job']}" if ran.get("job") else ""
-    return f"took {render_seconds(ran['wall_s'])} at {ran['start']} on {ran.get('worker')}{job} in session {ran.get('session')}"
+    where = f"on {ran.get('worker')}{job} in session {ran.get('session')}"
+    return f"took {render_seconds(ran['wall_s'])} at {ran['start']} {where}"
 
 
 def _artifact_words(artifacts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -33,6 +33,9 @@ ID_BYTES = 10
 ID, ROW, START_S, RUNTIME_S, FAILURE = "@id", "@row", "@start_s", "@runtime_s", "@failure"
 FILES = "@files"  # JSON: artifacts that the variant made, with digests, and that its tasks were given
 RAN = "@ran."  # begins the name of a column: JSON on the run elsewhere that a shared value is from
+SUMS = frozenset({"cpu_s", "system_s", "children_s", "read_bytes", "written_bytes"})
+"""What headers say of all variants of a frame together."""
+
 MERGED = "merged"  # in the header of a frame: how many frames it was made of
 FACT = "@fact."  # begins the name of a column with what the headers of merged frames said, where they differed
 

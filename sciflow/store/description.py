@@ -33,7 +33,8 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
         ``code``
             The state of the code when the sweep was last driven; see `sciflow.provenance.code.capture_code`.
         ``inputs``
-            Declared input files: ``name``, ``sha256``, ``size_bytes``; see `sciflow.provenance.inputs.read_inputs`.
+            Declared input files: ``name``, ``sha256``, ``size_bytes``, and more by
+            `sciflow.provenance.inputs.read_inputs`.
         ``seeds``
             ``sweep``, and the bit ``generator`` of the random numbers that tasks get.
         ``sessions``

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciflow.store.column import FACT, MERGED, ROW, Category, ColumnData, category, decode, fixed
+from sciflow.store.column import FACT, MERGED, ROW, SUMS, Category, ColumnData, category, decode, fixed
 from sciflow.store.concatenate import Part, concatenate, identity_of, keyed, signature
 from sciflow.store.frame import Frame
 from sciflow.store.labels import given_labels, label_column, label_name, label_of
@@ -31,12 +31,10 @@ _KEYS: Final = ("status", "generation", "attempt", "revision", "environment", "c
 
 _OF_THE_FRAME: Final = frozenset({"n", "sizes", "long", "rows", "columns", "session", MERGED})
 _CONTAINERS: Final = frozenset({list, dict})
-# facts of all variants of a frame together
-_SUMS: Final = frozenset({"cpu_s", "system_s", "children_s", "read_bytes", "written_bytes"})
 _IN_THE_HEADER: Final[Mapping[str, Callable[..., Any]]] = {
     "t0": min,
     "peak_bytes": max,
-    **dict.fromkeys(sorted(_SUMS), sum),
+    **dict.fromkeys(sorted(SUMS), sum),
 }
 """Facts that a merged frame's header still says when they differ, and what it makes of them."""
 
@@ -187,7 +185,7 @@ def _facts(members: Sequence[Loaded]) -> tuple[dict[str, Any], dict[str, ColumnD
     spread = dict.fromkeys(name for member in members for name in member.columns if name.startswith(FACT))
     for key in {**keys, **dict.fromkeys(name.removeprefix(FACT) for name in spread)}:
         said = [frame.header.get(key) for frame in frames]
-        differ = len(set(map(identity_of, said))) > 1 or (key in _SUMS and len(frames) > 1)
+        differ = len(set(map(identity_of, said))) > 1 or (key in SUMS and len(frames) > 1)
         if FACT + key not in spread and not differ:
             header[key] = said[0]
             continue
@@ -210,7 +208,7 @@ def _fact_column(key: str, members: Sequence[Loaded]) -> ColumnData:
             stored = member.values(name)
             parts.append(stored.values() if isinstance(stored, Category) else stored)
         else:
-            parts.append([said / member.n if key in _SUMS and said is not None else said] * member.n)
+            parts.append([said / member.n if key in SUMS and said is not None else said] * member.n)
     values = [value for part in parts for value in (part.tolist() if isinstance(part, np.ndarray) else part)]
     if {float} == set(map(type, values)):
         return fixed(np.array(values, dtype="<f8"), kind="fact")
@@ -312,7 +310,7 @@ def _implied(loaded: Loaded, name: str) -> list[Hashable]:
     if name.startswith(FACT):
         key = name.removeprefix(FACT)
         said = loaded.frame.header.get(key)
-        share = said / loaded.n if key in _SUMS and said is not None else said
+        share = said / loaded.n if key in SUMS and said is not None else said
         return [None if share is None else identity_of(share)] * loaded.n
     output, dim = label_of(name)
     labels = given_labels(loaded.columns[output].description, dim)

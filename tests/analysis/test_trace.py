@@ -244,3 +244,15 @@ def test_without_the_package_prov_it_is_said_how_to_get_it(results: Results, mon
 
     with pytest.raises(ResultsError, match=r"pip install 'sciflow\[provenance\]'"):
         results.to_prov()
+
+
+def test_what_short_variants_took_together_is_told_as_the_share_of_each(tmp_path: Path) -> None:
+    workflow = sciflow.ExperimentalWorkflow("short")
+    workflow.add_task("f", lambda a: a)
+    workflow.add_parameter_space({"a": range(30_000)})
+    results = sciflow.Engine("inline", directory=tmp_path, progress=False).execute_parameter_sweep(workflow)
+
+    run = results.provenance({"a": 29_999}).to_dict()["run"]
+    assert run["is_share"]
+    assert run["cpu_s"] < 0.01
+    assert "in the mean of its neighbours" in str(results.provenance({"a": 29_999}))
