@@ -83,7 +83,7 @@ class BatchRunner:
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     niceness: int = 0
     expected: Expected | None = None
-    capture: Capture = Capture()
+    capture: Capture = field(default_factory=Capture)
     in_worker: bool = field(default=False, init=False)
     """Whether this is a copy in a process that does nothing else."""
     _tools: _Tools | None = field(default=None, init=False)
