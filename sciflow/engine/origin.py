@@ -11,23 +11,22 @@ from sciflow.provenance.patience import Patience
 from sciflow.store.code import CodeShelf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sciflow.provenance.sources import Sources
 
 
-def capture(
-    folder: Path, sweep: Path, patience: Patience | None = None, known: Callable[[Code], None] = lambda _: None
-) -> Code:
+def capture(folder: Path, sweep: Path, **options: Any) -> Code:
     """The state of the code around *folder*, with its files kept in the directory *sweep*, which is no part of it.
 
-    The sweep of a reduction lies in the one that it reduces, which has the files.
+    The sweep of a reduction lies in the one that it reduces, which has the files. The *options* are those of
+    `capture_code`.
     """
     above = [one for one in sweep.absolute().parents if (one / "sweep.json").exists()]
     shelf = None if above else CodeShelf(sweep)
     outside = [one.resolve() for one in (sweep, *above)]
-    return capture_code(folder, outside=outside, shelf=shelf, patience=patience, known=known)
+    return capture_code(folder, outside=outside, shelf=shelf, **options)
 
 
 class CodeCapture:
@@ -45,7 +44,7 @@ class CodeCapture:
         self._code: Code | None = None
         self._error: BaseException | None = None
         self._complaints: list[str] = []
-        self._is_known = threading.Event()
+        self._is_known, self._is_kept = threading.Event(), threading.Event()
         self._patience = Patience(PATIENCE_S)
         # not a daemon: it has a temporary folder to remove
         self._thread = threading.Thread(target=self._look, name="sciflow-code")
@@ -76,8 +75,8 @@ class CodeCapture:
         StoreWriteError
             It cannot be written.
         """
-        if self._thread.ident is not None:
-            self._thread.join()
+        if self._record is None:
+            self._is_kept.wait()
         if self._error is not None:
             raise self._error
         while self._complaints:
@@ -91,14 +90,19 @@ class CodeCapture:
 
     def _look(self) -> None:
         try:
-            code = capture(self._folder, self._sweep, self._patience, self._known)
-            self._known(code)
-            self._complaints = [*code.complaints]
+            self._kept(capture(self._folder, self._sweep, patience=self._patience, known=self._known, kept=self._kept))
         except BaseException as error:  # noqa: BLE001  raised where the thread is waited for
             self._error = error
         finally:
             self._is_known.set()
+            self._is_kept.set()
 
     def _known(self, code: Code) -> None:
         self._code = code
         self._is_known.set()
+
+    def _kept(self, code: Code) -> None:
+        if not self._is_kept.is_set():
+            self._known(code)
+            self._complaints = [*code.complaints]
+            self._is_kept.set()

@@ -82,6 +82,7 @@ def capture_code(
     shelf: Shelf | None = None,
     patience: Patience | None = None,
     known: Callable[[Code], None] = lambda _: None,
+    kept: Callable[[Code], None] = lambda _: None,
 ) -> Code:
     """The state of the repository that *folder* lies in; never raises for what it finds there.
 
@@ -97,6 +98,8 @@ def capture_code(
         How long Git may take; `PATIENCE_S` by default.
     known
         Called with the state as soon as it is known; then the trees are written, which takes longer.
+    kept
+        Called with what is returned when they are written; then temporary files are removed.
 
     Returns
     -------
@@ -156,7 +159,9 @@ def capture_code(
             facts = {**capture.facts(), "folder": folder.relative_to(around).as_posix()}
             code = Code({"repository": facts}, tuple(capture.trees))
             known(code)
-            return replace(code, complaints=tuple(capture.pack()))
+            code = replace(code, complaints=tuple(capture.pack()))
+            kept(code)
+            return code
     except git.InvalidGitRepositoryError:
         return Code({"repository": None})
     except StoreWriteError:
