@@ -97,7 +97,7 @@ class LocalWorkers(OfOneKind):
         self._n_dask: Callable[[], int] = lambda: 0
 
     def _new_children(self) -> Children:
-        environment = machine.thread_environment(self.cores_each)
+        environment = machine.worker_environment(self.cores_each)
         return Children(self.n_slots, self._payload, environment, self._answers)
 
     def submit(self, batch: Batch) -> None:
@@ -176,7 +176,7 @@ def start_dask(
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each worker and connection otherwise
     spawn_environment = {
         f"distributed.nanny.pre-spawn-environ.{name}": value
-        for name, value in machine.thread_environment(n_threads).items()
+        for name, value in machine.worker_environment(n_threads).items()
     }
     with dask.config.set(SETTINGS | spawn_environment):
         nannies: Any = Nannies(

@@ -48,7 +48,12 @@ def cores_per_slot(resources: Mapping[str, Resources]) -> int:
     return max(1, min(asked, n_cores()))
 
 
-def thread_environment(n_threads: int) -> dict[str, str]:
-    """Environment variables that keep numerical libraries to *n_threads* threads per process."""
+HASH_SEED = "6640"
+"""Of Python's texts in workers, and what Dask gives its own: sets of texts have one order in all, and in a re-run."""
+
+
+def worker_environment(n_threads: int) -> dict[str, str]:
+    """Environment variables that keep numerical libraries to *n_threads* threads per process, and hashes the same."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "BLIS_NUM_THREADS")
-    return dict.fromkeys(names, str(n_threads))
+    seed = os.environ.get("PYTHONHASHSEED", "random")
+    return {**dict.fromkeys(names, str(n_threads)), "PYTHONHASHSEED": HASH_SEED if seed in {"0", "random"} else seed}

@@ -72,7 +72,7 @@ def worker_body(
     prologue : lines that come first, such as ``module load gcc``
     scratch : where workers keep temporary files; None for the node's own folder
     """
-    threads = machine.thread_environment(cores)
+    threads = machine.worker_environment(cores)
     settings = SETTINGS_OF_JOBS | {f"distributed.nanny.pre-spawn-environ.{key}": text for key, text in threads.items()}
     lines = _Lines(
         scheduler=scheduler,

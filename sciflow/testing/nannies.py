@@ -88,7 +88,7 @@ class NannyWorkers(OfOneKind):
         options = ["--nanny", "--nthreads", "1", "--no-dashboard", "--death-timeout", _PATIENCE_S]
         return subprocess.Popen(  # noqa: S603  Dask's own command
             [sys.executable, "-m", "distributed.cli.dask_worker", self._scheduler.scheduler_address, *options],
-            env=interpreter.environment(machine.thread_environment(1)),
+            env=interpreter.environment(machine.worker_environment(1)),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

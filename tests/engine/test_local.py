@@ -78,7 +78,7 @@ def test_a_sweep_longer_than_a_moment_is_taken_over_by_dask(tmp_path):
         def f(a):
             time.sleep(0.05)
             import os
-            return {"y": a, "dask": "distributed" in sys.modules, "pid": os.getpid()}
+            return {"y": a, "dask": "distributed" in sys.modules, "pid": os.getpid(), "hash": hash("text")}
 
         workflow = sciflow.ExperimentalWorkflow("long")
         workflow.add_task("f", f)
@@ -87,11 +87,12 @@ def test_a_sweep_longer_than_a_moment_is_taken_over_by_dask(tmp_path):
         results = sciflow.Engine(cluster, progress=False).execute_parameter_sweep(workflow)
         table = results.to_dataframe()
         print(len(table), table["dask"].any(), not table["dask"].all())
+        print("same hashes:", table["hash"].nunique(), "environments:", len(results.environment_counts()))
         """,
         tmp_path,
     )
 
-    assert done.stdout == "body\n200 True True\n", done.stderr
+    assert done.stdout == "body\n200 True True\nsame hashes: 1 environments: 1\n", done.stderr
     assert "Traceback" not in done.stderr
 
 
