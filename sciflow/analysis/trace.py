@@ -309,9 +309,10 @@ def _artifact_words(artifacts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _session_words(session: Mapping[str, Any]) -> str:
     words = f"{session.get('session')}, driven on {session.get('host')} since {session.get('since')}"
+    words += f" with {' '.join(session['argv'])}" if session.get("argv") else ""
     if session.get("changed_inputs"):
         words += f"; while it ran, inputs changed: {', '.join(session['changed_inputs'])}"
-    return words + (f" with {' '.join(session['argv'])}" if session.get("argv") else "")
+    return words
 
 
 def _earlier_words(one: Mapping[str, Any]) -> str:
