@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ def command(module: str, *arguments: str) -> list[str]:
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment variables under which the child finds this package, wherever it was imported from."""
     return {**os.environ, "PYTHONPATH": python_path(sys.executable), **(extra or {})}
+
+
+def path_export(python_path: str) -> list[str]:
+    """Lines of a shell that add folders to ``PYTHONPATH``, behind what a site's own lines have put there."""
+    return [f'export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}"{shlex.quote(python_path)}'] if python_path else []
 
 
 def python_path(executable: str) -> str:

@@ -88,7 +88,7 @@ def worker_body(
         worker_extra_args=["--dashboard-address", "127.0.0.1:0", *_certificates(security)],
         job_script_prologue=[
             *prologue,
-            f"export PYTHONPATH={shlex.quote(interpreter.python_path(python))}",
+            *interpreter.path_export(interpreter.python_path(python)),
             *(f"export {key}={shlex.quote(text)}" for key, text in threads.items()),
             f"export DASK_INTERNAL_INHERIT_CONFIG={shlex.quote(_rendered(settings))}",
         ],

@@ -123,7 +123,7 @@ def _lines(submission: Submission, generation: int, kind: str) -> Iterator[str]:
     if facts["umask"]:
         yield f"umask {facts['umask']}"
     yield f"cd -- {shlex.quote(str(facts['cwd']))} || cd /"
-    yield f"export PYTHONPATH={shlex.quote(str(facts['python_path']))}"
+    yield from interpreter.path_export(str(facts["python_path"]))
     arguments = (kind, str(submission.folder.parent), str(submission.number), str(generation))
     yield forwarding(shlex.join([str(facts["executable"]), *interpreter.command(_MODULE, *arguments)[1:]]))
 
