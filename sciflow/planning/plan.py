@@ -231,15 +231,12 @@ def choose(progress: Progress, request: Request, rows: RowSet) -> dict[Reason, R
         return {"forced": rows} if len(rows) else {}
     known = progress.done | progress.failed | progress.stale | progress.stale_failed
     # a failure of other code than today's is tried again: the code changed, so the reason may be gone
-    failed = progress.stale_failed
-    if request.retry_failed:
-        again = progress.failed
-        if request.causes:
-            chosen = RowSet.empty()
-            for cause in request.causes:
-                chosen = chosen | progress.causes.get(cause, RowSet.empty())
-            again = again & chosen
-        failed = failed | again
+    failed = progress.stale_failed | progress.failed if request.retry_failed else progress.stale_failed
+    if request.causes:
+        asked = RowSet.empty()
+        for cause in request.causes:
+            asked = asked | progress.causes.get(cause, RowSet.empty())
+        failed = failed & asked
     todo: dict[Reason, RowSet] = {
         "missing": rows - known,
         "failed": rows & failed,

@@ -72,6 +72,18 @@ def test_only_what_failed_so_runs_again(broken: str, sciflow: Sciflow) -> None:
     assert calls() == ["4", "2"]
 
 
+def test_only_what_failed_so_runs_again_after_the_code_was_mended_too(broken: str, sciflow: Sciflow) -> None:
+    code = Path(broken).read_text()
+    mended = code.replace('raise SystemExit("no licence")', "a = -4").replace('("one", "two")', '("one",)')
+    Path(broken).write_text(mended)
+
+    sciflow("retry", "one", "--failed", "--cause", "exit", "--on-stale", "keep", expect=3)
+    assert calls() == ["4"]
+
+    sciflow("retry", "one", "--failed", "--on-stale", "keep")
+    assert calls() == ["4", "2", "3"]
+
+
 def test_a_dry_run_says_what_would_run_again(broken: str, sciflow: Sciflow) -> None:
     assert "to run: 3 failed" in sciflow("retry", broken, "--dry-run").stdout
     assert "to run: 1 failed" in sciflow("retry", broken, "--cause", "exit", "--dry-run").stdout
