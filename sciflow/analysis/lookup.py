@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.analysis.mixture import warn_of_mixture
 from sciflow.analysis.optimum import REPLICATE, group
 from sciflow.analysis.variants import headline, unknown_parameter
 from sciflow.canonical import identity_key, normalize
@@ -121,6 +122,8 @@ def metric_of(variants: Variants, wanted: Mapping[str, object] | str, metric: st
             UserWarning,
             stacklevel=3,
         )
+    averaged = np.isin(np.arange(variants.n), done)
+    warn_of_mixture(variants, f"values of {metric} that are averaged", averaged, stacklevel=3)
     if arrays is not None:
         found = arrays.gather(done)
         return found[0] if len(done) == 1 else np.mean(np.stack(list(found)), axis=0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sciflow.analysis.mixture import warn_of_mixture
 from sciflow.canonical import identity_key
 from sciflow.errors import ResultsError
 
@@ -114,6 +115,8 @@ def find_best(
     candidates = np.flatnonzero(~np.isnan(means))
     if not len(candidates):
         raise ResultsError(_nothing_to_rank(variants, metric, where, values, chosen))
+    ranks = chosen & np.isin(groups.of_variant, candidates)
+    warn_of_mixture(variants, f"values of {metric} that are compared", ranks, stacklevel=3)
     scores = -means[candidates] if maximize else means[candidates]
     ranked = candidates[np.argsort(scores, kind="stable")]
     best = ranked[:top]

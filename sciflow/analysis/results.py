@@ -16,15 +16,19 @@ from sciflow.analysis.export import export_results
 from sciflow.analysis.failures import group_failures
 from sciflow.analysis.lookup import metric_of
 from sciflow.analysis.metadata import differences
+from sciflow.analysis.mixture import code_or_inputs, mixture_words, warn_of_mixture
 from sciflow.analysis.optimum import REPLICATE, find_best
+from sciflow.analysis.origins import origins_of
 from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
+from sciflow.analysis.surroundings import count_environments
 from sciflow.analysis.trace import trace_variant
 from sciflow.analysis.variants import Variants
 from sciflow.errors import ResultsError, WorkflowError
 from sciflow.figures.spec import Figure as FigureSpec
 from sciflow.figures.spec import parse_figure
 from sciflow.store.assemble import assemble
+from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from prov.model import ProvDocument
 
+    from sciflow.analysis.origins import Origin
     from sciflow.analysis.performance import Performance
     from sciflow.analysis.trace import Trace
     from sciflow.space.variant import Variant
@@ -128,7 +133,11 @@ class Results:
         return with_reductions(to_dataset(assemble(self._directory, layout, self._snapshot)), self.directory)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per variant: parameters, status, and the outputs that are one value each; ids are the index."""
+        """One row per variant: parameters, status, and the outputs that are one value each; ids are the index.
+
+        Only if code or inputs other than those of the newest definition made some results there is a column ``stale``,
+        which says of each whether they did.
+        """
         return self._variants.frame.copy()
 
     def query(self, condition: str) -> pd.DataFrame:
@@ -137,7 +146,8 @@ class Results:
         Parameters
         ----------
         condition
-            Such as ``"learning_rate < 0.05 and status == 'done'"``, after `pandas.DataFrame.query`.
+            Such as ``"learning_rate < 0.05 and status == 'done'"``, after `pandas.DataFrame.query`;
+            ``"not stale"`` leaves out what older code made.
 
         Raises
         ------
@@ -147,8 +157,12 @@ class Results:
         return self._variants.frame.loc[self._variants.matching(condition)].copy()
 
     def summary(self) -> pd.DataFrame:
-        """Count, mean, spread and quartiles of each metric over the variants that are done."""
+        """Count, mean, spread and quartiles of each metric over the variants that are done.
+
+        That different code made them is told by a warning.
+        """
         variants = self._variants
+        warn_of_mixture(variants, "results that are summarised", variants.done, stacklevel=2)
         numeric = [name for name in variants.metrics if variants.scalar(name).dtype.kind in "biuf"]
         done = variants.frame.loc[variants.done, [*numeric, "runtime_s"]]
         return done.astype(float).describe().transpose()
@@ -184,7 +198,8 @@ class Results:
     ) -> Any:
         """The variant with the best value of a metric; a list of the best ones if *top* is more than 1.
 
-        Failed and missing variants, and NaN, never win. A tie is told by a warning.
+        Failed and missing variants, and NaN, never win. A tie is told by a warning, and that different code made what
+        is compared.
 
         Parameters
         ----------
@@ -244,16 +259,33 @@ class Results:
         """
         return trace_variant(self._directory, self._assembled, self._variants, variant)
 
+    def origins(self) -> tuple[Origin, ...]:
+        """What the results that count were made by: one entry per session, with its code, inputs and environments."""
+        return origins_of(self._directory.definitions(), self._directory.sessions(), self._assembled)
+
+    def mixture(self, where: str | None = None) -> str:
+        """That different code made the results, how many each, and what to do about it; empty if it did not.
+
+        Parameters
+        ----------
+        where
+            Ask this of the variants for which the condition holds, as in `query`.
+        """
+        variants = self._variants
+        chosen = variants.done if where is None else variants.done & variants.matching(where)
+        return mixture_words(variants, "these results", chosen)
+
     def environment_differences(self) -> dict[str, dict[str, Any]]:
         """In what the environments differ that results were computed in: fact → digest → value; empty if in nothing."""
         known = self._directory.environments()
         return differences({digest: known[digest] for digest in self.environment_counts() if digest in known})
 
     def environment_counts(self) -> dict[str, int]:
-        """How many variants have results that were computed in each environment, by its digest."""
-        codes, digests = self._assembled.facts("environment")
-        counts = np.bincount(codes.ravel() + 1, minlength=len(digests) + 1)[1:].tolist()
-        return {str(digest): n for digest, n in zip(digests, counts, strict=True) if n}
+        """How many variants have results that were computed in each environment, wholly or in part, by its digest.
+
+        One whose tasks ran in several, because they run in jobs of different kinds, counts in each of them.
+        """
+        return count_environments(self._assembled)
 
     def to_prov(self) -> ProvDocument:
         """The provenance in the W3C's terms: a `prov.model.ProvDocument`, which writes itself as JSON, XML or PROV-N.
@@ -271,8 +303,9 @@ class Results:
     def environment(self) -> dict[str, Any]:
         """What the newest results were computed in; `metadata` has all environments, if there were several."""
         known = self._directory.environments()
+        counted = self.environment_counts().keys() & known.keys()
         digests = [frame.header.get("environment") for frame in self._assembled.snapshot.frames]
-        newest = next((digest for digest in reversed(digests) if digest in known), None)
+        newest = next((digest for digest in reversed(digests) if digest in counted), None)
         return known[newest] if newest is not None else next(iter(known.values()), {})
 
     # ------------------------------------------------------------------------------------------------------- figures
@@ -325,7 +358,9 @@ class Results:
                     f"figure {spec.name!r} is over {name!r}, which is no parameter of the sweep; "
                     f"parameters are {', '.join(parameters)}"
                 )
-        panels = sort_into_cells(spec, variants.table, variants.numbers(spec.value))
+        values = variants.numbers(spec.value)
+        warn_of_mixture(variants, f"values of {spec.value} in figure {spec.name!r}", ~np.isnan(values), stacklevel=3)
+        panels = sort_into_cells(spec, variants.table, values)
         units = {name: unit for name, unit in parameters.items() if unit is not None}
         if spec.value in self._assembled.outputs:
             units[spec.value] = str(self._assembled.outputs[spec.value].attributes.get("units", ""))
@@ -348,15 +383,17 @@ class Results:
         return export_results(self, Path(path))
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n:,} {status}" for status, n in self.status().items() if n) or "no variants"
+        older = self._older()
+        counts = ", ".join(f"{n:,} {status}{older.get(status, '')}" for status, n in self.status().items() if n)
+        counts = counts or "no variants"
         return f"<Results of {self._directory.workflow!r}: {counts}; {self.directory}>"
 
     def _repr_html_(self) -> str:
-        counts = self.status()
+        counts, older = self.status(), self._older()
         metrics = ", ".join(self._assembled.outputs) or "none yet"
         rows = {
             "variants": f"{sum(counts.values()):,}",
-            **{status: f"{n:,}" for status, n in counts.items()},
+            **{status: f"{n:,}{older.get(status, '')}" for status, n in counts.items()},
             "outputs": metrics,
             "directory": str(self.directory),
         }
@@ -366,6 +403,13 @@ class Results:
             for key, value in rows.items()
         )
         return f"<table><caption>Results of {html.escape(self._directory.workflow)}</caption>{body}</table>"
+
+    def _older(self) -> dict[str, str]:
+        """For each status of which variants are stale, how many of them, in brackets."""
+        variants = self._variants
+        counts = np.bincount(variants.status[variants.stale], minlength=len(STATUS_MEANINGS)).tolist()
+        by = code_or_inputs(variants)
+        return {status: f" ({n:,} by older {by})" for status, n in zip(STATUS_MEANINGS, counts, strict=True) if n}
 
 
 def _unknown_figure(name: str, known: list[str]) -> str:

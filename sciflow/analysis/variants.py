@@ -14,7 +14,7 @@ from sciflow.canonical import from_plain
 from sciflow.errors import ResultsError
 from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
-from sciflow.store.assembled import DONE, STATUS_MEANINGS, ArrayOutput, ScalarOutput
+from sciflow.store.assembled import DONE, STALE, STATUS_MEANINGS, ArrayOutput, ScalarOutput
 from sciflow.store.column import ID, ID_BYTES
 
 if TYPE_CHECKING:
@@ -74,6 +74,26 @@ class Variants:
     def done(self) -> NDArray[np.bool_]:
         """Which variants have results."""
         return self.status == DONE
+
+    @property
+    def stale(self) -> NDArray[np.bool_]:
+        """Which variants were made by code or inputs other than those of the newest definition."""
+        return self._assembled.stale.ravel()
+
+    @property
+    def shows_stale(self) -> bool:
+        """Whether the table has a column ``stale``."""
+        return self._assembled.shows_stale
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether results also depend on declared inputs."""
+        return bool(self._assembled.definition.get("inputs"))
+
+    @cached_property
+    def generations(self) -> NDArray[np.int32]:
+        """A number for the code and inputs that made each variant's result; -1 where there is none."""
+        return self._assembled.facts("generation")[0].ravel()
 
     @property
     def failure(self) -> NDArray[np.int32]:
@@ -153,6 +173,7 @@ class Variants:
             "attempt": self.scalar("attempt"),
             "runtime_s": self.scalar("runtime_s"),
             "failure": self.failure_headlines[self.failure],
+            **({STALE: self.stale} if self.shows_stale else {}),
         }
         outputs = {name: self.scalar(name) for name in self.metrics}
         columns: dict[str, Any] = {**parameters, **facts, **outputs}
@@ -167,8 +188,10 @@ class Variants:
             It is not understood, or names something that is not there.
         """
         try:
+            # "not stale" is understood also when nothing is
+            more = [] if STALE in self.frame else [{STALE: pd.Series(self.stale, index=self.frame.index)}]
             # empty scopes: a query sees the table, not the variables of whoever calls
-            found: Any = self.frame.eval(query, engine="python", local_dict={}, global_dict={})
+            found: Any = self.frame.eval(query, engine="python", local_dict={}, global_dict={}, resolvers=more)
         except pd.errors.UndefinedVariableError as error:
             name = str(error).split("'")[1]
             raise _unknown(f"the query {query!r} names {name!r}, which is no column", name, self.frame) from None

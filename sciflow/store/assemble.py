@@ -121,6 +121,8 @@ def _reduce(
         return per_record[winners].reshape(shape)
 
     statuses = [DONE if frame.header["status"] == "done" else FAILED for frame in records.frames]
+    today = definition.get("generation")
+    old = [today is not None and frame.header.get("generation") != today for frame in records.frames]
     attempts = [min(frame.header.get("attempt", 1), 0xFFFF) for frame in records.frames]
     outputs: dict[str, Output] = {}
     for name, plan in columns.plans.items():
@@ -140,6 +142,7 @@ def _reduce(
         attempt=of_frames(attempts, np.uint16),
         runtime_s=runtime.reshape(shape),
         failure=failure.reshape(shape),
+        stale=of_frames(old, np.bool_),
         messages=tuple(map(_message, columns.failures)),
         outputs=outputs,
         rows=cells.rows,

@@ -24,6 +24,8 @@ Layout: TypeAlias = Literal["dense", "flat"]
 
 MISSING, DONE, FAILED = 0, 1, 2
 STATUS_MEANINGS = ("missing", "done", "failed")
+STALE = "stale"
+"""The name of the fact that a result was made by code or inputs other than those of the newest definition."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +102,8 @@ class Assembled:
         Wall time; NaN where missing.
     failure
         0, or one more than the index in `messages`.
+    stale
+        Whether it was made by code or inputs other than those of the newest definition.
     messages
         The distinct failures, as they were recorded.
     rows
@@ -120,6 +124,7 @@ class Assembled:
     attempt: NDArray[np.uint16]
     runtime_s: NDArray[np.float32]
     failure: NDArray[np.int32]
+    stale: NDArray[np.bool_]
     messages: tuple[dict[str, Any], ...]
     outputs: Mapping[str, Output]
     rows: NDArray[np.int64] | None
@@ -133,6 +138,12 @@ class Assembled:
     def n_cells(self) -> int:
         """The number of places in the dataset."""
         return math.prod(self.shape)
+
+    @property
+    def shows_stale(self) -> bool:
+        """Whether `stale` is among what is told of every variant: something is stale, and nothing else has the name."""
+        parameters = () if self.space is None else self.space.names
+        return STALE not in {*self.coords, *self.outputs, *parameters} and bool(self.stale.any())
 
     def facts(self, key: str) -> tuple[NDArray[np.int32], tuple[Any, ...]]:
         """What the frames say of each variant: a code per variant (-1 where missing), and the distinct values.

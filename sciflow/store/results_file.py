@@ -12,7 +12,7 @@ import numpy as np
 
 from sciflow.store.arrays import ArrayOutput
 from sciflow.store.assemble import assemble
-from sciflow.store.assembled import STATUS_MEANINGS
+from sciflow.store.assembled import STALE, STATUS_MEANINGS
 from sciflow.store.atomic import sync_directory, write_error
 from sciflow.store.commits import RESULTS_NAME, Commits, write_state
 from sciflow.store.description import describe_sweep
@@ -119,7 +119,7 @@ class _Writer:
         listed = assembled.layout == "flat" and assembled.coords
         self._common = {"coordinates": " ".join(assembled.coords)} if listed else {}
         self._names = _file_names(assembled)
-        self._taken = {*assembled.dims, *assembled.coords, *_FACTS}
+        self._taken = {*assembled.dims, *assembled.coords, *_facts(assembled)}
         for output in assembled.outputs.values():
             self._taken |= _variables_of(output, self._names[output.name])
         self._dim_values: dict[str, Any] = {}
@@ -173,6 +173,8 @@ class _Writer:
             messages = [*messages[:_MOST_MESSAGES], {"message": "one of many others, which the segments hold"}]
             failure = np.minimum(failure, len(messages))
         self._put("failure", failure, {"long_name": "0, or the number of the message", "messages": messages})
+        if assembled.shows_stale:
+            self._put(STALE, assembled.stale, {"long_name": "made by code or inputs other than the newest"})
 
     def _write_output(self, output: ArrayOutput) -> None:
         name, inner = self._names[output.name], self._inner_dims(output)
@@ -237,6 +239,11 @@ class _Writer:
         return {**original, **attributes, **self._common}
 
 
+def _facts(assembled: Assembled) -> frozenset[str]:
+    """The names of what is written of every variant besides its outputs."""
+    return _FACTS | {STALE} if assembled.shows_stale else _FACTS
+
+
 def _file_name(name: str) -> str:
     """The name as HDF5 can have it: a slash would make a group, a zero byte end it, a dot is the group itself."""
     readable = name.translate({ord("/"): "_", 0: "_"}).encode("utf-8", "replace").decode()
@@ -245,7 +252,7 @@ def _file_name(name: str) -> str:
 
 def _file_names(assembled: Assembled) -> dict[str, str]:
     """The name of each output in the file, where one variable may not hide another."""
-    taken = {*assembled.dims, *assembled.coords, *_FACTS}
+    taken = {*assembled.dims, *assembled.coords, *_facts(assembled)}
     names: dict[str, str] = {}
     # first those whose name can stay what it is
     for output in sorted(assembled.outputs.values(), key=lambda one: one.name != _file_name(one.name)):
