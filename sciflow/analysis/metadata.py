@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sciflow.analysis.origins import Origin
 
 
 _MOST: Final = 20  # input files, jobs and sessions that are listed
@@ -46,7 +49,10 @@ def _text(value: object) -> str:
 
 
 def provenance_text(
-    metadata: Mapping[str, Any], n_variants: Mapping[str, int], differing: Mapping[str, Mapping[str, Any]]
+    metadata: Mapping[str, Any],
+    n_variants: Mapping[str, int],
+    differing: Mapping[str, Mapping[str, Any]],
+    origins: Sequence[Origin] = (),
 ) -> str:
     """Where the numbers of a sweep come from, in a few lines.
 
@@ -55,11 +61,13 @@ def provenance_text(
     metadata : as `sciflow.store.description.describe_sweep` gives it
     n_variants : variants whose results were computed in each environment, by digest
     differing : as `differences` gives it
+    origins : of the results that count; without any, code and inputs are those that *metadata* has
     """
-    inputs = metadata["inputs"]
+    counting = [one for one in origins if one.n_variants]
     environments = metadata["environments"]
-    rows = [("code", code_words(metadata["code"]))]
-    rows += [("input", input_words(one)) for one in inputs[:_MOST]]
+    inputs = _input_lines(counting) or [input_words(one) for one in metadata["inputs"]]
+    rows = [("code", words) for words in _code_lines(counting) or [code_words(metadata["code"])]]
+    rows += [("input", words) for words in inputs[:_MOST]]
     rows += [("", f"and {len(inputs) - _MOST:,} further files")] if len(inputs) > _MOST else []
     for digest, n in n_variants.items():
         facts = {"digest": digest, **environments.get(digest, {})}
@@ -76,6 +84,23 @@ def provenance_text(
             until += f"; while it ran, inputs changed: {', '.join(one['changed_inputs'])}"
         rows.append((f"session {one['session']}", f"on {one.get('host')}, {one.get('since')}{until}"))
     return "\n".join(f"{label:<13}{words}" for label, words in rows)
+
+
+def _code_lines(origins: Sequence[Origin]) -> list[str]:
+    """The distinct codes that results were made by, oldest first; if there are several, of how many variants."""
+    counts: Counter[str] = Counter()
+    for one in origins:
+        counts[code_words(one.code, is_current=one.is_current_code)] += one.n_variants
+    return [f"{words}: {n:,} variants" for words, n in counts.items()] if len(counts) > 1 else list(counts)
+
+
+def _input_lines(origins: Sequence[Origin]) -> list[str]:
+    """The distinct inputs; if not all results were made from one, of how many variants."""
+    counts: Counter[str] = Counter()
+    for one in origins:
+        counts.update(dict.fromkeys(map(input_words, one.inputs), one.n_variants))
+    n_variants = sum(one.n_variants for one in origins)
+    return [words if n == n_variants else f"{words}: {n:,} variants" for words, n in counts.items()]
 
 
 def code_words(code: Mapping[str, Any], *, is_current: bool = True) -> str:

@@ -43,7 +43,7 @@ def mixture_words(variants: Variants, what: str, compared: NDArray[np.bool_]) ->
         each = ", ".join(f"{n:,}" for n in sizes.tolist())
         return f"{what} were made by different {code}, none of it today's ({each}); {_RERUN}"
     remedy = (
-        f'where="not {STALE}" leaves the older ones out, and {_RERUN}'
+        f'where="not {STALE}" (of a table: the query "not {STALE}") leaves the older ones out, and {_RERUN}'
         if variants.shows_stale
         else f"which ones, no column says, since {STALE!r} is a name of the workflow's own; {_RERUN}"
     )

@@ -46,6 +46,17 @@ class Origin:
             {key: value for key, value in one.items() if key != "seen"} for one in self.definition.get("inputs", ())
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: which session and revision it was, and of how many variants."""
+        return {
+            "session": self.session,
+            "revision": self.definition.get("revision"),
+            "generation": self.definition.get("generation"),
+            "is_current": self.is_current,
+            "environments": list(self.environments),
+            "n_variants": self.n_variants,
+        }
+
 
 def origins_of(
     definitions: Sequence[Mapping[str, Any]], sessions: Sequence[Mapping[str, Any]], assembled: Assembled

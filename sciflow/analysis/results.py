@@ -297,7 +297,7 @@ class Results:
         """
         codes, numbers = self._assembled.facts("session")
         sessions = np.array([*numbers, -1], dtype=np.int64)[codes.ravel()]
-        return prov_document(self.metadata, self._variants, sessions)
+        return prov_document(self.metadata, self._variants, sessions, self.origins())
 
     @property
     def environment(self) -> dict[str, Any]:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 import h5py
 import pandas as pd
 import pytest
+from prov.model import ProvEntity, ProvUsage
 
 import sciflow
+from sciflow.analysis.metadata import provenance_text
+from sciflow.analysis.results import open_results
+from sciflow.testing.sweeps import CODE, known_outcome_workflow, record_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +77,7 @@ def test_a_sweep_of_one_code_has_no_such_column_and_understands_the_condition(tm
 
 
 def test_comparing_results_of_two_codes_warns_and_says_what_to_do(mixed: Results) -> None:
-    words = r"3 by today's and 7 by older; where=\"not stale\" leaves .*--on-stale rerun"
+    words = r"3 by today's and 7 by older; where=\"not stale\" .*leaves .*--on-stale rerun"
     with pytest.warns(UserWarning, match=words) as told:
         best = mixed.find_optimal_parameters("y", maximize=False)
     assert best["k"] == 3
@@ -147,3 +151,50 @@ def test_a_changed_input_makes_results_stale_too(tmp_path: Path) -> None:
 
     run_with("one")
     assert "3 done (2 by older code or inputs)" in repr(run_with("two", only="k == 0"))
+
+
+def test_where_results_of_two_codes_come_from_is_told_of_each(tmp_path: Path) -> None:
+    workflow = known_outcome_workflow()
+    record_outcomes(tmp_path, workflow, lambda v: {"x": 1.0} if v["layers"] < 3 else None)
+    code = {"repository": {**CODE["repository"], "commit": "feedbeef"}}
+    record_outcomes(tmp_path, workflow, lambda v: {"x": 2.0} if v["layers"] == 1 else None, code=code)
+    results = open_results(tmp_path)
+    document = results.to_prov()
+    commits = {
+        str(one.identifier): str(*one.get_attribute("sciflow:commit"))
+        for one in document.get_records(ProvEntity)
+        if "code" in str(one.identifier)
+    }
+    used = {(str(one.args[0]), commits.get(str(one.args[1]))) for one in document.get_records(ProvUsage)}
+
+    assert set(commits.values()) == {"0123abcd", "feedbeef"}
+    assert {pair for pair in used if pair[1]} == {("sweep:session-1", "0123abcd"), ("sweep:session-2", "feedbeef")}
+    lines = provenance_text(results.metadata, {}, {}, results.origins()).splitlines()
+    assert lines[:2] == [
+        "code         project at 0123abcd (main): 6 variants",
+        "code         project at feedbeef (main): 6 variants",
+    ]
+
+
+def test_each_session_used_the_definition_and_inputs_of_its_time(tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    for text in ("one", "two"):
+        data.write_text(text)
+        workflow = sciflow.ExperimentalWorkflow("inputs")
+        workflow.add_input(data)
+        workflow.add_task("f", old)
+        workflow.add_parameter_space({"k": range(3)})
+        engine = sciflow.Engine("inline", directory=tmp_path / "s", progress=False, on_stale="rerun")
+        results = engine.execute_parameter_sweep(workflow, only="k < 2" if text == "two" else None)
+    document = results.to_prov()
+    used = {(str(one.args[0]), str(one.args[1])) for one in document.get_records(ProvUsage)}
+
+    for session, definition, name in ((1, "definition", "input-0"), (2, "definition-1", "input-1")):
+        mine = {one for of, one in used if of == f"sweep:session-{session}"}
+        assert {one for one in mine if "input" in one} == {f"sweep:{name}"}
+        assert {one for one in mine if "definition" in one} == {f"sweep:{definition}"}
+    text = provenance_text(results.metadata, {}, {}, results.origins())
+    assert [line.rpartition(": ")[2] for line in text.splitlines() if line.startswith("input")] == [
+        "1 variants",
+        "2 variants",
+    ]
