@@ -86,6 +86,11 @@ def render_seconds(seconds: float) -> str:
     return _render_long(seconds)
 
 
+def render_count(n: int, noun: str) -> str:
+    """A number of things, such as ``1 variant`` and ``1,200 variants``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def render_bytes(n_bytes: float) -> str:
     """A size for people, in binary units: ``"512 B"``, ``"3.4 GiB"``."""
     size, unit = float(n_bytes), "B"

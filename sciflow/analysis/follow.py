@@ -105,6 +105,8 @@ class Follower:
         else:
             waiting = render_wait(said.wait, now) if said is not None and alive else ""
         n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
+        is_finished = controller is not None and (controller.state, controller.how) == ("ended", "finished")
+        n_undone = 0 if said is None or alive or is_finished else said.n_undone
         rate = None if said is None or not alive or waiting else said.recent_rate(now)
         left = None if rate is None or n_left is None else TimeLeft(*rate.left_s(n_left))
         return Status(
@@ -129,6 +131,7 @@ class Follower:
             problems=() if self._snapshot is None else self._snapshot.problems,
             controller=controller,
             jobs=said.jobs.status() if said is not None and alive else None,
+            n_undone=n_undone,
         )
 
     # ------------------------------------------------------------------------------------------------------- records
@@ -272,6 +275,7 @@ class _Said:
         self.busy_s = 0.0
         self.jobs = JobBook()
         self._n_settled = 0
+        self._is_finished = False
         self._kinds: set[str] = set()
         self._steps: deque[tuple[float, float, int]] = deque(maxlen=_RECENT_STEPS)
         self._pauses: list[tuple[float, float]] = []  # the last one may have no end yet
@@ -280,6 +284,11 @@ class _Said:
     def n_left(self) -> int:
         """Variants that the session still has to run, as far as it has told."""
         return max(0, (self.todo or 0) - self._n_settled)
+
+    @property
+    def n_undone(self) -> int:
+        """Variants that it leaves if it has ended."""
+        return 0 if self._is_finished else self.n_left
 
     def listen(self) -> None:
         """Take in what was said since the last call."""
@@ -306,6 +315,8 @@ class _Said:
         match event.name:
             case "sweep.started":
                 self.todo, self.slots, self.started = facts.get("todo"), facts.get("slots"), event.time
+            case "sweep.finished":
+                self._is_finished = True
             case "batch.committed" | "shared.computed" | "worker.lost":
                 self._count(event)
             case "window.closed":

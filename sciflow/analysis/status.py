@@ -48,8 +48,8 @@ class ControllerStatus:
     kind
         ``process``: a daemon on a machine; ``job``: a chain of batch jobs.
     state
-        ``starting``; ``queued``: its next job waits in the batch system, or is about to start; ``working``; ``ended``;
-        ``died``: it left without a word.
+        ``starting``: a daemon, or a job that runs, and does not drive the sweep at the moment; ``queued``: its next
+        job waits in the batch system, or is about to start; ``working``; ``ended``; ``died``: it left without a word.
     host, pid
         Where a daemon runs, or the sweep was submitted.
     system, job, generation
@@ -154,6 +154,8 @@ class Status:
         The detached controller, if the sweep was submitted to one and nobody else drove it since.
     jobs
         Those of the workers, where they come with jobs.
+    n_undone
+        Variants that the last driver was to run, and did not before it stopped or died; they may have older results.
     """
 
     workflow: str
@@ -180,6 +182,7 @@ class Status:
     problems: tuple[str, ...]
     controller: ControllerStatus | None = None
     jobs: JobsStatus | None = None
+    n_undone: int = 0
 
     @property
     def is_driven(self) -> bool:
@@ -193,18 +196,32 @@ class Status:
         return self.n_variants > 0 and self.n_missing == 0
 
     @property
+    def ended_well(self) -> bool:
+        """Whether its last driver and its last controller did all that they were asked."""
+        one = self.controller
+        return self.n_undone == 0 and (one is None or (one.state, one.how) == ("ended", "finished"))
+
+    @property
+    def n_settled(self) -> int:
+        """Variants of the space that nobody has to run any more, nor run again."""
+        return self.n_variants - max(self.n_missing, self.n_left or 0, self.n_undone)
+
+    @property
     def state(  # noqa: PLR0911  one return for each word
         self,
-    ) -> Literal["complete", "running", "waiting", "submitted", "silent", "stopped", "died", "new"]:
-        """The sweep in one word; ``submitted``: a controller has it in hand, but does not drive it at the moment."""
+    ) -> Literal["complete", "running", "waiting", "submitted", "silent", "stopped", "failed", "died", "new"]:
+        """The sweep in one word.
+
+        ``submitted``: a controller has it in hand, but does not drive it at the moment; ``failed``: the last one did.
+        """
         if self.driver is not None and self.driver.life == "alive":
             return "waiting" if self.waiting else "running"
         if self.controller is not None and self.controller.is_pending:
             return "submitted"
-        if self.is_complete:
+        if self.controller is not None and self.controller.how != "finished":
+            return _ENDS.get(self.controller.how, "died")
+        if self.is_complete and self.n_undone == 0:
             return "complete"
-        if self.controller is not None and self.controller.state == "died":
-            return "died"
         if self.driver is None:
             return "new"
         if self.driver.life == "died":
@@ -225,6 +242,14 @@ class Status:
 
         return status_html(self)
 
+
+_ENDS: Final[dict[str, Literal["stopped", "failed"]]] = {
+    "cancelled": "stopped",
+    "stopped": "stopped",
+    "failed": "failed",
+    "given_up": "failed",
+}
+"""The state of a sweep whose last controller ended so."""
 
 KEPT_EVENTS: Final = frozenset(
     {

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sciflow.analysis.jobs import describe_job_event
-from sciflow.quantities import render_bytes, render_seconds
+from sciflow.quantities import render_bytes, render_count, render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,17 @@ def counts(status: Status) -> str:
     words = [f"{status.n_done:,} done", f"{status.n_failed:,} failed", f"{status.n_missing:,} missing"]
     if status.n_stale:
         words.insert(1, f"{status.n_stale:,} stale")
-    return f"{status.n_variants:,} variants: {', '.join(words)}"
+    return f"{render_count(status.n_variants, 'variant')}: {', '.join(words)}"
+
+
+def idle(n_variants: int, *, n_done: int, n_stale: int, n_failed: int, path: object, asked: str = "") -> str:
+    """That nothing is to run (of what was *asked* for), what there is, and what to do about failures, in words."""
+    words = [f"{n_done:,} of {render_count(n_variants, 'variant')} done"]
+    if n_stale:
+        words.append(f"{render_count(n_stale, 'result')} of other code kept")
+    if n_failed:
+        words.append(f"{n_failed:,} failed (to run them again: sciflow retry {path})")
+    return f"nothing to run{f' ({asked})' if asked else ''}: {', '.join(words)}"
 
 
 def waiting(status: Status) -> str:
@@ -122,7 +132,8 @@ def who(status: Status) -> str:
             asked = "; it was asked to stop" if driver.cancel_requested else ""
             return f"a driver works on it: {name}{asked}"
         case "ended":
-            return f"nobody works on it; the last driver ended well ({name})"
+            how = f"stopped with {status.n_undone:,} left to run" if status.n_undone else "ended well"
+            return f"nobody works on it; the last driver {how} ({name})"
         case "died" if status.is_driven:
             return f"nobody works on it at the moment; the last driver died ({name})"
         case "died":
@@ -145,6 +156,8 @@ def controller(status: Status) -> str:
     match one.state:
         case "working":
             what = f"is {place}{nth}{asked}{log}"
+        case "starting" if one.kind == "job":
+            what = f"has its turn{said}{asked}{log}"
         case "starting":
             what = f"is starting{asked}{log}"
         case "queued":
@@ -196,7 +209,7 @@ def describe_event(event: Event) -> str:  # noqa: PLR0911  one sentence for each
     facts: Mapping[str, Any] = event.facts
     match event.name:
         case "sweep.started":
-            return f"began: {facts.get('todo', 0):,} of {facts.get('variants', 0):,} variants to run"
+            return f"began: {facts.get('todo', 0):,} of {render_count(facts.get('variants', 0), 'variant')} to run"
         case "sweep.finished":
             return f"finished: {facts.get('done', 0):,} done, {facts.get('failed', 0):,} failed"
         case "sweep.stopped":

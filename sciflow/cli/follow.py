@@ -74,9 +74,11 @@ def _print_provenance(path: Path, *, as_json: bool) -> None:
     results = open_results(path)
     counts, differing = results.environment_counts(), results.environment_differences()
     if as_json:
-        print_json({**results.metadata, "environment_counts": counts, "environment_differences": differing})
+        origins = [one.to_dict() for one in results.origins()]
+        more = {"environment_counts": counts, "environment_differences": differing, "origins": origins}
+        print_json({**results.metadata, **more})
     else:
-        click.echo(provenance_text(results.metadata, counts, differing))
+        click.echo(provenance_text(results.metadata, counts, differing, results.origins()))
 
 
 @click.command(epilog=examples("sciflow watch neural_network_training", "sciflow watch ising --json --every 60"))
@@ -252,7 +254,11 @@ def _separators(path: Path, seen: Status) -> dict[tuple[str, str, str], str]:
 
 
 def _exit(seen: Status) -> None:
-    if not seen.is_complete:
+    from sciflow.analysis.words import controller  # noqa: PLC0415  brings NumPy
+
+    if seen.state == "failed":
+        raise click.ClickException(controller(seen))
+    if seen.state != "complete":
         raise click.exceptions.Exit(1)
     if seen.n_failed:
         raise click.exceptions.Exit(FAILED_VARIANTS)

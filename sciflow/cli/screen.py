@@ -20,7 +20,7 @@ from sciflow.analysis.words import (
     waiting,
 )
 from sciflow.cli.show import render_value
-from sciflow.quantities import render_seconds
+from sciflow.quantities import render_count, render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +36,7 @@ _STATES: Final[Mapping[str, tuple[str, str]]] = {
     "submitted": ("◌ submitted", "bold yellow"),
     "complete": ("✔ complete", "bold green"),
     "stopped": ("■ stopped", "bold yellow"),
+    "failed": ("✖ controller failed", "bold red"),
     "silent": ("? silent", "bold red"),
     "died": ("✖ driver died", "bold red"),
     "new": ("○ not begun", "bold"),
@@ -100,7 +101,7 @@ class Screen:
 
     def _head(self, status: Status) -> Iterator[RenderableType]:
         width = self._console.width
-        word, style = _STATES[status.state]
+        word, style = _headline(status)
         title = Table.grid(expand=True)
         title.add_column(overflow=self._cut, no_wrap=True, ratio=1)
         title.add_column(justify="right", no_wrap=True)
@@ -116,8 +117,7 @@ class Screen:
 
     def _bar(self, status: Status, width: int) -> Text:
         """Shares of the space; in characters too, for those who see no colours."""
-        settled = status.n_done + status.n_stale + status.n_failed
-        share = f" {_percent(settled, status.n_variants)}"
+        share = f" {_percent(status.n_settled, status.n_variants)}"
         room = max(10, width - len(share))
         marks = "=~x." if self._ascii else "━━━─"
         cells = _shares([status.n_done, status.n_stale, status.n_failed, status.n_missing], room)
@@ -127,7 +127,7 @@ class Screen:
         return bar.append(share, "bold")
 
     def _counts(self, status: Status) -> Text:
-        words = Text(f"{status.n_variants:,} variants: ", overflow="fold")
+        words = Text(f"{render_count(status.n_variants, 'variant')}: ", overflow="fold")
         pieces = [(status.n_done, "done", "green"), (status.n_failed, "failed", "red")]
         if status.n_stale:
             pieces.insert(1, (status.n_stale, "stale", "yellow"))
@@ -136,6 +136,8 @@ class Screen:
             words.append(", " if k else "").append(f"{n:,} {word}", style if n else "dim")
         if status.n_running:
             words.append(f" ({status.n_running:,} running)", "cyan")
+        if status.n_undone > status.n_missing:
+            words.append(f"; {status.n_undone:,} that were to run again are left", "yellow")
         return words
 
     # --------------------------------------------------------------------------------------------------------- facts
@@ -172,13 +174,13 @@ class Screen:
             logs = {str(Path(job.log).parent) for job in status.jobs.jobs if job.log}
             if logs:
                 yield "job logs", self._text(", ".join(sorted(logs)), "dim")
-        yield "driver", self._driver(status.driver, status.time)
+        yield "driver", self._driver(status.driver, status.time, status.n_undone)
         said = controller(status)
         if status.controller is not None and said:
             is_bad = status.controller.state == "died" or status.controller.how in {"failed", "given_up"}
             yield "controller", self._text(said, "red" if is_bad else "default")
 
-    def _driver(self, driver: DriverStatus | None, now: float) -> Text:
+    def _driver(self, driver: DriverStatus | None, now: float, n_undone: int) -> Text:
         if driver is None:
             return self._text("none has worked on it")
         began = time.strftime("%Y-%m-%d %H:%M", time.localtime(driver.since))
@@ -190,7 +192,8 @@ class Screen:
             case "ended":
                 ended = driver.ended or driver.since
                 took = render_seconds(max(0.0, ended - driver.since))
-                return self._text(f"none; the last ended well, {began} after {took} ({where})")
+                how = f"stopped with {n_undone:,} left to run" if n_undone else "ended well"
+                return self._text(f"none; the last {how}, {began} after {took} ({where})")
             case "died":
                 return self._text(f"none; the last died ({where}, since {began}); run the script again to go on", "red")
             case "silent":
@@ -278,6 +281,15 @@ class Screen:
         if self._ascii:
             plain = plain.translate(_ASCII).encode("ascii", "replace").decode()
         return Text(plain, style, overflow=self._overflow)
+
+
+def _headline(status: Status) -> tuple[str, str]:
+    """The state in a word or two, and its style."""
+    if status.state == "complete" and status.n_failed:
+        return f"! complete, {status.n_failed:,} failed", "bold yellow"
+    if status.state == "died" and status.controller is not None:
+        return "✖ controller died", "bold red"
+    return _STATES[status.state]
 
 
 def _parameters(parameters: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sciflow.analysis.words import status_html
 from sciflow.engine.watch import Watch
 from sciflow.errors import BatchError
+from sciflow.quantities import render_count
 from sciflow.store.sessions import request_cancel
 from sciflow.store.submissions import newest_submission
 
@@ -75,7 +76,8 @@ class SweepHandle:
     def wait(self, timeout: float | None = None) -> Status:
         """Wait until nobody works on the sweep any more, and return its last status.
 
-        That it ended does not say how: ``status.is_complete``, ``status.n_failed`` and ``status.driver.life`` do.
+        That it ended does not say how: ``status.state`` (``"complete"`` when all that was asked for is done) and
+        ``status.n_failed`` do.
         Nothing is waited for when nobody works on it.
 
         Parameters
@@ -113,7 +115,7 @@ class SweepHandle:
         """
         status = self.status()
         driver = status.driver
-        kept = f"{status.n_done:,} finished variants are kept"
+        kept = f"{render_count(status.n_done, 'finished variant')} {'is' if status.n_done == 1 else 'are'} kept"
         if status.controller is not None and status.controller.is_pending:
             return f"{self._cancel_controller(status.controller, status)}; {kept}"
         if status.controller is not None and status.controller.state == "died":
@@ -127,7 +129,7 @@ class SweepHandle:
             return f"{name} shows no sign of life; it stops when it wakes up; {kept}"
         if status.waiting:
             return f"{name} was asked to stop while it waits; {kept}"
-        running = f"{status.n_running:,} running variants" if status.n_running else "variants that run"
+        running = render_count(status.n_running, "running variant") if status.n_running else "variants that run"
         return f"{name} was asked to stop: it takes no new work, {running} finish first; {kept}"
 
     def _bury_controller(self) -> None:

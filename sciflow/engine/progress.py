@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sciflow.analysis.words import render_rate
 from sciflow.planning.rate import recent_rate
-from sciflow.quantities import render_seconds
+from sciflow.quantities import render_count, render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ class Lines:
 
     def _line(self, *, over: bool = False) -> str:
         meter = self._meter
-        counted = f"{self._name}: {meter.n_settled:,} of {meter.n_variants:,} variants"
+        counted = f"{self._name}: {meter.n_settled:,} of {render_count(meter.n_variants, 'variant')}"
         known = meter.words(over=over)
         return f"{counted}, {known}" if known else counted
 
@@ -183,7 +183,7 @@ def end_line(name: str, n_done: int, n_failed: int, took_s: float, utilisation: 
     failed = f" ({n_failed:,} failed)" if n_failed else ""
     rate = f", {render_rate(n / took_s)}" if took_s > 0 and n else ""
     busy = "" if utilisation is None else f"; workers were busy {utilisation:.0%} of the time"
-    return f"{name}: {n:,} variants{failed} in {render_seconds(took_s)}{rate}{busy}"
+    return f"{name}: {render_count(n, 'variant')}{failed} in {render_seconds(took_s)}{rate}{busy}"
 
 
 def in_notebook() -> bool:

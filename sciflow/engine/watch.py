@@ -91,7 +91,8 @@ class Watch:
             return replace(controller, message=str(error))
         self._unseen_since = None
         job = min(jobs.values(), key=lambda one: (one.phase == "waiting", len(one.job_id), one.job_id))
-        return replace(controller, job=job.job_id, message=_words(job))
+        state = "queued" if job.phase == "waiting" else "starting"
+        return replace(controller, state=state, job=job.job_id, message=_words(job))
 
     def _gone(self, controller: ControllerStatus, system: BatchSystem) -> ControllerStatus:
         """No job is in the queue: it may end its work as we look, and have begun a session or told its end since."""

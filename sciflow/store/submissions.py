@@ -134,7 +134,8 @@ class Submission:
         if self.kind == "process":
             return self.folder / str(self.facts["log"])
         found = [path for path in self.folder.glob(f"{self.number:06d}.*.log") if path.is_file()]
-        return max(found, key=lambda path: path.stat().st_mtime, default=self.folder / f"{self.number:06d}.%j.log")
+        expected = self.folder / f"{self.number:06d}.{self.newest_job or '*'}.log"
+        return max(found, key=lambda path: path.stat().st_mtime, default=expected)
 
     @property
     def order(self) -> Path:

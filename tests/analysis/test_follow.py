@@ -408,6 +408,23 @@ def test_an_older_sweep_without_events_slots_or_notes_still_has_a_status(sweep):
     assert (status.state, status.n_done, status.n_left, status.utilisation) == ("running", 10, N - 10, None)
 
 
+@pytest.mark.parametrize(
+    ("done", "last", "left", "state"),
+    [(N - 5, "sweep.stopped", 5, "stopped"), (N, "sweep.stopped", 0, "complete"), (N, "sweep.finished", 0, "complete")],
+)
+def test_what_was_to_run_again_and_did_not_is_left(sweep, done, last, left, state):
+    sweep.commit(range(N))
+    sweep.hand_over()
+    sweep.events(("sweep.started", 100.0, {"todo": N}), committed(101.0, done), (last, 102.0, {}))
+    assert looked(sweep, 102.0).n_undone == 0  # the driver is there
+
+    sweep.session.end()
+    status = looked(sweep, 103.0)
+
+    assert (status.is_complete, status.n_undone, status.state) == (True, left, state)
+    assert (f"stopped with {left} left to run" in str(status)) is bool(left)
+
+
 def test_a_session_that_ended_tells_how_busy_its_workers_were(sweep):
     sweep.session.end({"done": 3, "busy_s": 45.0, "worker_s": 60.0})
 

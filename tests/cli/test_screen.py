@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sciflow.analysis.status import DriverStatus, Status, TimeLeft, WorkerStatus
+from sciflow.analysis.status import ControllerStatus, DriverStatus, Status, TimeLeft, WorkerStatus
 from sciflow.analysis.tally import FailedVariant, FailureGroup
 from sciflow.cli.screen import Screen
 from sciflow.events import Event
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOW = time.mktime((2026, 3, 4, 14, 0, 0, 0, 0, -1))
 DRIVER = DriverStatus(1, "node7", 123, NOW - 600, "alive", None, cancel_requested=False)
+CONTROLLER = ControllerStatus(1, "process", "ended", "node7", 9, NOW - 900, "LOG", how="failed", message="no")
 STATUS = Status(
     workflow="ising",
     path="sweeps/ising",
@@ -160,12 +161,12 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 
 
 def test_shares_are_never_rounded_to_all_or_nothing() -> None:
-    nearly = replace(STATUS, n_variants=10**6, n_done=10**6 - 4, n_missing=1)
+    nearly = replace(STATUS, n_variants=10**6, n_done=10**6 - 4, n_missing=1, n_left=1)
     hardly = replace(STATUS, n_variants=10**6, n_done=0, n_failed=1, n_missing=10**6 - 1)
 
     assert " 99.9 %" in drawn(nearly)
     assert " 0.1 %" in drawn(hardly)
-    assert " 100 %" in drawn(replace(nearly, n_done=10**6 - 3, n_missing=0))
+    assert " 100 %" in drawn(replace(nearly, n_done=10**6 - 3, n_missing=0, n_left=0))
 
 
 def test_the_log_of_a_failed_variant_is_named_when_there_is_one(tmp_path: Path) -> None:
@@ -192,8 +193,32 @@ def test_the_log_of_a_failed_variant_is_named_when_there_is_one(tmp_path: Path) 
         ({"driver": replace(DRIVER, cancel_requested=True)}, "it was asked to stop"),
         ({"driver": None}, "none has worked on it"),
         ({"n_stale": 5}, "5 stale"),
+        ({"n_variants": 1}, "1 variant: "),
         ({"left": TimeLeft(2 * 86400, 86400, 9e9)}, "ends at Fri 06 Mar 14:00"),
     ],
 )
 def test_what_is_unusual_is_said(change: dict[str, object], says: str) -> None:
     assert says in drawn(replace(STATUS, **change), width=140)
+
+
+@pytest.mark.parametrize(
+    ("change", "headline", "share"),
+    [
+        ({}, "✔ complete", "100 %"),
+        ({"n_done": 990, "n_failed": 10}, "! complete, 10 failed", "100 %"),
+        ({"n_done": 1000 - 108, "n_stale": 108, "n_undone": 108}, "■ stopped", "89.2 %"),
+        ({"n_undone": 400, "driver": replace(DRIVER, life="died")}, "✖ driver died", "60.0 %"),
+        ({"controller": CONTROLLER}, "✖ controller failed", "100 %"),
+        ({"controller": replace(CONTROLLER, how="", state="died")}, "✖ controller died", "100 %"),
+        ({"controller": replace(CONTROLLER, how="cancelled")}, "■ stopped", "100 %"),
+        ({"controller": replace(CONTROLLER, how="finished")}, "✔ complete", "100 %"),
+    ],
+)
+def test_a_sweep_is_complete_only_if_what_was_asked_last_is_done(
+    change: dict[str, object], headline: str, share: str
+) -> None:
+    whole = {"n_done": 1000, "n_failed": 0, "n_missing": 0, "n_left": None, "driver": replace(DRIVER, life="ended")}
+    lines = drawn(replace(STATUS, **{**whole, **change})).splitlines()
+
+    assert lines[0].endswith(headline)
+    assert lines[3].endswith(share)

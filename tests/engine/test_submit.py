@@ -274,6 +274,10 @@ if __name__"""
             "waits for its turn (pbs job 9, the 22nd of its jobs): it waits; log: LOG",
         ),
         (
+            {"kind": "job", "system": "slurm", "job": "9", "state": "starting", "message": "job 9 is running on n1"},
+            "its controller has its turn: job 9 is running on n1; log: LOG",
+        ),
+        (
             {"kind": "job", "system": "slurm", "job": "9", "generation": 11, "state": "working"},
             "its controller is slurm job 9, the 11th of its jobs; log: LOG",
         ),
