@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,6 +104,7 @@ def submit(
         force=force or None,
         controller=_controller(controller or cluster, asked),
     )
+    begun = time.time()
     with laid_over(options), whole_traceback(wanted=verbose), loaded_workflow(Source.parse(file)) as loaded:
         from sciflow.engine.engine import Engine  # noqa: PLC0415  `sciflow --help` does without NumPy
 
@@ -115,7 +117,7 @@ def submit(
     if planned is not None:
         _show(planned, as_json=as_json)
     if handle is not None and (as_json or not quiet):
-        _say(handle, as_json=as_json)
+        _say(handle, begun, as_json=as_json, only=only)
 
 
 def _controller(name: str | None, asked: dict[str, Any]) -> Any:
@@ -137,16 +139,19 @@ def _show(plan: Plan, *, as_json: bool) -> None:
         click.echo(str(plan))
 
 
-def _say(handle: SweepHandle, *, as_json: bool) -> None:
+def _say(handle: SweepHandle, begun: float, *, as_json: bool, only: str | None) -> None:
+    """Tell what was submitted since *begun*, or that nothing was."""
     status = handle.status()
     if as_json:
         print_json(status.to_dict())
         return
-    from sciflow.analysis.words import controller, counts  # noqa: PLC0415  brings NumPy
+    from sciflow.analysis.words import controller, counts, idle  # noqa: PLC0415  brings NumPy
 
+    if status.controller is None or status.controller.since < begun:
+        seen = {"n_done": status.n_done, "n_stale": status.n_stale, "n_failed": status.n_failed}
+        asked = f"of those with {only}" if only else ""
+        click.echo(f"{status.workflow}: {idle(status.n_variants, **seen, path=status.path, asked=asked)}")
+        return
     click.echo(f"{status.workflow}: {counts(status)}" if status.n_variants else f"{status.workflow}: not begun")
-    if status.is_driven:
-        click.echo(controller(status))
-        click.echo(f"To look at it: sciflow status {status.path}; to stop it: sciflow cancel {status.path}")
-    else:
-        click.echo("nothing to run")
+    click.echo(controller(status))
+    click.echo(f"To look at it: sciflow status {status.path}; to stop it: sciflow cancel {status.path}")

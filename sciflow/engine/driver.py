@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import signal
 import sys
 import threading
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciflow.clusters.protocol import Setting
 from sciflow.engine.capture import NOT_CAPTURED, Capture
 from sciflow.engine.compactor import Compactor
+from sciflow.engine.documentation import refuse_undocumented
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
 from sciflow.engine.loop import Ending, Loop
-from sciflow.engine.origin import CodeCapture
+from sciflow.engine.origin import CodeCapture, folder_of
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
 from sciflow.engine.overrun import Overrun
@@ -28,16 +27,17 @@ from sciflow.engine.progress import Silent, end_line, open_display
 from sciflow.engine.refresher import Refresher
 from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
-from sciflow.errors import MetadataError, SweepError
+from sciflow.errors import SweepError
 from sciflow.provenance.environment import surroundings_of
 from sciflow.provenance.inputs import changed_inputs
 from sciflow.provenance.requirements import unmet_metadata
+from sciflow.quantities import render_count
 from sciflow.store.code import keep_code
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
     from sciflow.clusters.protocol import Cluster, Work, Workers
     from sciflow.engine.charge import Charge
@@ -122,7 +122,10 @@ class Driver:
         ):
             self._session = session
             sweep, plan = look()
-            _check_metadata(definition, code, sweep, environment)
+            if plan.n_todo:
+                inputs = sweep.description.get("inputs", ())
+                missing = unmet_metadata(definition.metadata_requirements, code, inputs, environment)
+                refuse_undocumented(definition, missing)
             self._compactor = Compactor(self._directory, session.number, sweep.snapshot)
             facts: dict[str, Any] = {
                 "revision": self._directory.add_definition(sweep.description),
@@ -233,7 +236,7 @@ class Driver:
         ended |= self._look_at_inputs(sweep, journal)
         if ending == "stopped":
             on = "" if self._charge else " To go on, run the same command again."
-            self._display.say(f"stopped; {ledger.n_done:,} finished variants are kept.{on}")
+            self._display.say(f"stopped; {_kept(ledger.n_done, plan)}.{on}")
         if ending == "given_up":
             self._display.say(f"stopped: {loop.reason}. What is finished is kept; mend the cause and run again.")
         return ending, ended
@@ -331,25 +334,8 @@ class Driver:
             )
 
 
-def folder_of(definition: Definition) -> Path:
-    """Where the user's code lies: the folder of the first task that has a file, else the current one."""
-    for step in definition.steps:
-        code = getattr(inspect.unwrap(step.task.function), "__code__", None)
-        path = Path(getattr(code, "co_filename", ""))
-        if path.is_file():
-            return path.parent
-    return Path.cwd()
-
-
-def _check_metadata(
-    definition: Definition, code: Mapping[str, Any], sweep: Sweep, environment: Mapping[str, Any]
-) -> None:
-    """Refuse to run what would not be as well documented as the workflow requires."""
-    inputs = sweep.description.get("inputs", [])
-    unmet = unmet_metadata(definition.metadata_requirements, code, inputs, environment)
-    if unmet:
-        raise MetadataError(
-            f"nothing was run: workflow {definition.name!r} requires metadata that is missing:\n"
-            + "\n".join(f"  {sentence}" for sentence in unmet)
-            + "\nMend these, or change workflow.set_metadata_requirements(...)"
-        )
+def _kept(n_done: int, plan: Plan) -> str:
+    """What there is when a driver stopped that has finished so many variants of the plan, in words."""
+    n_before = len(plan.progress.done | plan.progress.stale)
+    before = f", and so are {render_count(n_before, 'result')} from before" if n_before else ""
+    return f"{render_count(n_done, 'finished variant')} {'is' if n_done == 1 else 'are'} kept{before}"

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sciflow.engine.capture import Capture, Extent
+from sciflow.engine.documentation import missing_metadata, refuse_undocumented
 from sciflow.engine.driver import Driver
 from sciflow.engine.fitting import refuse_endless
 from sciflow.engine.gate import Gate
 from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.interrupt import quiet_interrupt
+from sciflow.engine.look import rows_where
 from sciflow.engine.outlook import outlook
 from sciflow.engine.progress import in_notebook
 from sciflow.engine.queue import others_waiting
@@ -158,6 +160,7 @@ class Engine:
         request = replace(request, rerun_stale=self.on_stale == "rerun")
         plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
         self._refuse_endless(sweep, plan, directory)
+        plan = replace(plan, obstacles=self._obstacles(sweep, plan))
         forecast = outlook(sweep, plan, directory, self.cluster.n_slots(definition.resources))
         reductions = {one.name: one.space.n_variants if plan.n_todo else 0 for one in self._reductions_of(whole)}
         counted = replace(plan, forecast=forecast, n_evaluations={**plan.n_evaluations, **reductions})
@@ -207,11 +210,18 @@ class Engine:
         from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
         whole = _definition_of(workflow)
-        self.carry_out(whole, request)
+        plan = self.carry_out(whole, request)
+        if not plan.n_todo:
+            self._tell(_idle_words(whole, plan, request, self.directory / whole.name))
         return open_results(self.directory / whole.name)
 
-    def carry_out(self, whole: Definition, request: Request, charge: Charge | None = None) -> None:
+    def carry_out(self, whole: Definition, request: Request, charge: Charge | None = None) -> Plan:
         """Run what is missing of the sweep; a controller says with *charge* what it was told.
+
+        Returns
+        -------
+        Plan
+            What was to be run.
 
         Raises
         ------
@@ -238,8 +248,9 @@ class Engine:
         if len(sweep.progress.stale) and self._decide_stale(sweep, directory):
             request = replace(request, rerun_stale=True)
             plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
-        if plan.n_todo or sweep.is_new:
-            self._judge_requirements(definition)
+        if plan.n_todo or sweep.is_new or (charge is None and not _ended_well(directory, request)):
+            if plan.n_todo:
+                self._judge_requirements(definition)
             if charge is None:
                 self._refuse_endless(sweep, plan, directory)
             gate = Gate(self.policy_for(definition)) if charge is None else charge.gate
@@ -262,6 +273,7 @@ class Engine:
             consolidate(directory)
         if reductions:
             self._reduce(reductions, directory, retry_failed=request.retry_failed)
+        return plan
 
     def submit(
         self,
@@ -306,24 +318,32 @@ class Engine:
         definition = whole.without_reductions()
         reductions = self._reductions_of(whole)
         host = find_controller(overrides.get().get("controller", controller), self.cluster)
-        directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
-        check_unsubmitted(directory)
-        sweep = Sweep.look(definition, directory, allow_close=self.allow_close, tell=self._tell)
+        named = definition.name, definition.seed
+        path = self.directory / definition.name
+        # what is refused leaves no sweep behind that was not there
+        known = SweepDirectory.create_or_open(path, *named) if (path / "sweep.json").exists() else None
+        if known is not None:
+            check_unsubmitted(known)
+        sweep = Sweep.look(definition, known, allow_close=self.allow_close, tell=self._tell)
         engine = copy.copy(self)
-        if len(sweep.progress.stale):
-            rerun = self._decide_stale(sweep, directory)
+        if known is not None and len(sweep.progress.stale):
+            rerun = self._decide_stale(sweep, known)
             request, engine.on_stale = replace(request, rerun_stale=rerun), "rerun" if rerun else "keep"
         plan = sweep.plan(request, has_classes=self.cluster.has_jobs)
-        if not (plan.n_todo or sweep.is_new or reductions):
-            if not is_consolidated(directory, sweep.snapshot):
-                consolidate(directory)
-            return SweepHandle(directory.path)
+        if not (plan.n_todo or reductions):
+            engine.progress = False
+            engine.carry_out(definition, request)  # what there is to write down needs no controller
+            return SweepHandle(path)
+        refuse_undocumented(definition, self._missing_metadata(sweep, plan))
         if host.is_here or self.cluster.has_jobs:
             self._judge_requirements(definition)
         engine.directory, engine.policy = self.directory.absolute(), self.policy_for(definition)
-        self._refuse_endless(sweep, plan, directory)
+        self._refuse_endless(sweep, plan, known)
         # what nobody can tell is said here, not in a log
-        others_waiting(engine.policy, self.cluster, definition, directory.path)()
+        others_waiting(engine.policy, self.cluster, definition, path.absolute())()
+        directory = known or SweepDirectory.create_or_open(path, *named)
+        if known is None:
+            check_unsubmitted(directory)
         directory.add_definition(sweep.description)  # its status says what is to come
         host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
         return SweepHandle(directory.path)
@@ -353,7 +373,7 @@ class Engine:
         token = intercept.set(None), overrides.set({})
         try:
             for workflow in reductions:
-                engine.execute_parameter_sweep(workflow, retry_failed=retry_failed)
+                engine.carry_out(_definition_of(workflow), Request(retry_failed=retry_failed))
         finally:
             intercept.reset(token[0])
             overrides.reset(token[1])
@@ -368,6 +388,25 @@ class Engine:
     def _refuse_endless(self, sweep: Sweep, plan: Plan, directory: SweepDirectory | None) -> None:
         policy, now = self.policy_for(sweep.definition), datetime.now(UTC)
         refuse_endless(sweep, plan, directory, policy=policy, cluster=self.cluster, now=now)
+
+    def _missing_metadata(self, sweep: Sweep, plan: Plan) -> list[str]:
+        if not plan.n_todo:
+            return []
+        definition, inputs = sweep.definition, sweep.description.get("inputs", ())
+        return missing_metadata(definition, self._path_of(definition), inputs, is_full=self.capture.is_full)
+
+    def _path_of(self, definition: Definition) -> Path:
+        return (self.directory / definition.name).absolute()
+
+    def _obstacles(self, sweep: Sweep, plan: Plan) -> tuple[str, ...]:
+        """What would keep the plan from being run now, a line each."""
+        if not plan.n_todo:
+            return ()
+        lines = [f"metadata missing: {sentence}" for sentence in self._missing_metadata(sweep, plan)]
+        lines += [f"not met: {sentence}" for sentence in self.cluster.unmet(sweep.definition.resources)]
+        gate = Gate(self.policy_for(sweep.definition))
+        gate.n_pending = others_waiting(gate.policy, self.cluster, sweep.definition, self._path_of(sweep.definition))
+        return (*lines, *(() if gate.opening().may_start else (f"not now: {gate.explain()}",)))
 
     def _judge_requirements(self, definition: Definition) -> None:
         unmet = self.cluster.unmet(definition.resources)
@@ -400,6 +439,27 @@ class Engine:
         if choice == "keep":
             return False
         raise StaleError(f"{text}; nothing was run")
+
+
+def _idle_words(definition: Definition, plan: Plan, request: Request, path: Path) -> str:
+    """Why nothing is to run."""
+    from sciflow.analysis.words import idle  # noqa: PLC0415  with what reads a sweep
+
+    seen, asked = plan.progress, ""
+    if request.only is not None:
+        n = len(rows_where(definition.space, request.only))
+        asked = f"of the {n:,} variants with {request.only}" if n else f"no variant has {request.only}"
+    counts = {"n_done": len(seen.done), "n_stale": len(seen.stale), "n_failed": seen.n_failed}
+    return f"{definition.name}: {idle(plan.n_variants, **counts, path=path, asked=asked)}"
+
+
+def _ended_well(directory: SweepDirectory, request: Request) -> bool:
+    """Whether what was asked of the sweep last was done; who finds nothing left to run has it end well."""
+    if request.only is not None:
+        return True
+    from sciflow.analysis.follow import read_status  # noqa: PLC0415  only where nothing is to run
+
+    return read_status(directory.path).ended_well
 
 
 def _request(*, retry_failed: bool, only: str | None, force: bool) -> Request:

@@ -15,8 +15,7 @@ import cloudpickle
 
 from sciflow.clusters.shipping import Shipment, open_shipment
 from sciflow.engine.charge import Origin
-from sciflow.engine.driver import folder_of
-from sciflow.engine.origin import capture
+from sciflow.engine.origin import capture, folder_of
 from sciflow.engine.preflight import freeze
 from sciflow.errors import SubmittedError, SweepError, WorkflowError
 from sciflow.scheduling.anchor import anchored

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciflow.provenance.code import PATIENCE_S, Code, capture_code
@@ -12,9 +14,24 @@ from sciflow.store.code import CodeShelf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sciflow.provenance.sources import Sources
+    from sciflow.workflow.binding import Definition
+
+
+def folder_of(definition: Definition) -> Path:
+    """Where the user's code lies: the folder of the first task that has a file, else the current one."""
+    for step in definition.steps:
+        code = getattr(inspect.unwrap(step.task.function), "__code__", None)
+        path = Path(getattr(code, "co_filename", ""))
+        if path.is_file():
+            return path.parent
+    return Path.cwd()
+
+
+def look_at_code(folder: Path, sweep: Path) -> Mapping[str, Any]:
+    """What Git says of the code around *folder*, without keeping any of it."""
+    return capture_code(folder, outside=_outside(sweep)).facts
 
 
 def capture(folder: Path, sweep: Path, **options: Any) -> Code:
@@ -23,10 +40,15 @@ def capture(folder: Path, sweep: Path, **options: Any) -> Code:
     The sweep of a reduction lies in the one that it reduces, which has the files. The *options* are those of
     `capture_code`.
     """
-    above = [one for one in sweep.absolute().parents if (one / "sweep.json").exists()]
-    shelf = None if above else CodeShelf(sweep)
-    outside = [one.resolve() for one in (sweep, *above)]
+    outside = _outside(sweep)
+    shelf = CodeShelf(sweep) if len(outside) == 1 else None
     return capture_code(folder, outside=outside, shelf=shelf, **options)
+
+
+def _outside(sweep: Path) -> list[Path]:
+    """The directory of the sweep, and of those that it lies in."""
+    above = [one for one in sweep.absolute().parents if (one / "sweep.json").exists()]
+    return [one.resolve() for one in (sweep, *above)]
 
 
 class CodeCapture:

@@ -119,6 +119,7 @@ class Plan:
     sharing : what variants share, and the order in which they run
     forecast : core-hours and end, as far as recorded times tell; None where nobody asked
     classes : the workers of each resource class, where they come with jobs
+    obstacles : what keeps it from being run now, a line each: metadata, requirements, a closed window
     """
 
     workflow: str
@@ -129,6 +130,7 @@ class Plan:
     sharing: Sharing
     forecast: Forecast | None = None
     classes: tuple[ClassPlan, ...] = ()
+    obstacles: tuple[str, ...] = ()
 
     @property
     def rows(self) -> RowSet:
@@ -179,6 +181,7 @@ class Plan:
             "evaluations": dict(self.n_evaluations),
             **({"classes": [one.to_dict() for one in self.classes]} if self.classes else {}),
             **({"forecast": self.forecast.to_dict()} if self.forecast is not None else {}),
+            **({"obstacles": list(self.obstacles)} if self.obstacles else {}),
         }
 
     def __str__(self) -> str:
@@ -188,6 +191,7 @@ class Plan:
             f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done{stale}, to run: {why}",
             *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
             *(f"  {one}" for one in self.classes if self.n_todo),
+            *(f"  {one}" for one in self.obstacles),
         ]
         n_stale = len(self.progress.stale - self.rows)
         if n_stale:

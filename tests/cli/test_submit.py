@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from sciflow.store.directory import SweepDirectory
-from sciflow.store.submissions import newest_submission
+from sciflow.store.submissions import Submission, newest_submission
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -103,3 +105,69 @@ def test_what_cannot_be_meant_is_refused(script: Callable[..., str], sciflow: Sc
     assert "nowhere" in wrong.stderr
     assert "Traceback" not in wrong.output
     assert not (folder / "sweeps").exists()
+
+
+def test_what_is_not_documented_as_required_is_refused_before_anything_is_submitted(
+    script: Callable[..., str], study: str, sciflow: Sciflow, folder: Path
+) -> None:
+    subprocess.run(["git", "init", "--quiet", "."], cwd=folder, check=True)
+    name = script(study.replace("print(", "workflow.set_metadata_requirements({'git_clean': True})\nprint(", 1))
+    missing = "git_clean: repository"
+
+    submitted = sciflow("submit", name, expect=1)
+
+    assert missing in submitted.stderr
+    assert not (folder / "sweeps").exists()
+    assert f"metadata missing: {missing}" in sciflow("plan", name).stdout
+    assert f"metadata missing: {missing}" in sciflow("submit", name, "--dry-run").stdout
+    assert _message(sciflow("run", name, expect=1).stderr) == _message(submitted.stderr)
+
+
+def _message(stderr: str) -> str:
+    return stderr[stderr.index("nothing was run") :]
+
+
+def test_a_controller_that_failed_is_in_the_headline_and_the_exit_codes_until_nothing_is_left_to_run(
+    script: Callable[..., str], sciflow: Sciflow, folder: Path
+) -> None:
+    sciflow("run", script())
+    sciflow("wait", "squares")
+    submission = Submission.create(SweepDirectory.open(folder / "sweeps/squares"), {}, b"")
+    assert submission is not None
+    submission.tell_end("failed", "the disk is on fire")
+
+    assert "controller failed" in sciflow("status", "squares").stdout.splitlines()[0]
+    for command in ("wait", "attach"):
+        assert "the disk is on fire" in sciflow(command, "squares", expect=1).stderr
+    sciflow("run", "study.py", "--only", "a == 1")
+    sciflow("wait", "squares", expect=1)  # of all the others this said nothing
+    time.sleep(1.1)  # a session knows the second in which it began
+
+    sciflow("run", "study.py")
+
+    assert "complete" in sciflow("status", "squares").stdout.splitlines()[0]
+    sciflow("wait", "squares")
+
+
+def test_results_of_other_code_that_are_kept_leave_nothing_to_submit(
+    script: Callable[..., str], study: str, sciflow: Sciflow, folder: Path
+) -> None:
+    sciflow("run", script())
+    script(study.replace("a * a + b", "a * a - b"))
+
+    said = sciflow("submit", "study.py", "--on-stale", "keep").stdout
+
+    assert "nothing to run: 0 of 6 variants done, 6 results of other code kept" in said
+    assert newest_submission(SweepDirectory.open(folder / "sweeps/squares")) is None
+    assert "nothing to run" in sciflow("submit", script()).stdout  # as it was
+
+
+def test_a_submission_without_anything_to_run_says_what_failed_and_what_to_do(
+    script: Callable[..., str], sciflow: Sciflow
+) -> None:
+    sciflow("run", script(failing=2), expect=3)
+
+    said = sciflow("submit", "study.py").stdout
+
+    assert "nothing to run: 4 of 6 variants done, 2 failed" in said
+    assert "sciflow retry" in said
