@@ -52,7 +52,7 @@ def results(
     elif as_json:
         print_json(table.reset_index().to_dict("records"))
     else:
-        click.echo(table.to_string(index=False, max_rows=_MOST_ROWS))
+        click.echo(table.reset_index().to_string(index=False, max_rows=_MOST_ROWS))
         if len(table) > _MOST_ROWS:
             click.echo(f"({len(table):,} rows; --csv prints them all)")
 

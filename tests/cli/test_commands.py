@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -266,7 +267,7 @@ def test_results_are_a_table_json_or_csv(finished: str, sciflow: Sciflow) -> Non
     rows = json.loads(sciflow("results", finished, "--query", "status == 'done'", "--json").stdout)
     csv = sciflow("results", finished, "--csv").stdout.splitlines()
 
-    assert table.splitlines()[0].split()[:2] == ["a", "b"]
+    assert table.splitlines()[0].split()[:3] == ["variant", "a", "b"]
     assert [row["y"] for row in rows] == [1.0, 1.5, 9.0, 9.5]
     assert len(csv) == 1 + 6
     sciflow("results", finished, "--csv", "--json", expect=2)
@@ -357,3 +358,36 @@ def test_a_plan_says_what_it_leaves_as_it_is(finished: str, script: Callable[...
     assert "6 variants, 0 done, 4 stale, to run: 2 failed" in sciflow("plan", "study.py").stdout
     assert "4 results were made by other code" in sciflow("plan", "study.py").stdout
     assert "other code" not in sciflow("plan", "study.py", "--on-stale", "rerun").stdout
+
+
+def test_a_run_with_nothing_to_do_says_so(script: Callable[..., str], study: str, sciflow: Sciflow) -> None:
+    name = script(study.replace(", progress=False", ""), failing=2)
+    sciflow("run", name, expect=3)
+
+    again = sciflow("run", name, expect=3).stderr
+    none = sciflow("run", name, "--only", "a > 99", expect=3).stderr
+
+    assert "squares: nothing to run: 4 of 6 variants done, 2 failed (to run them again: sciflow retry" in again
+    assert "nothing to run (no variant has a > 99)" in none
+    assert "nothing to run" not in sciflow("run", name, "--quiet", expect=3).output
+
+
+def test_a_plan_says_what_keeps_it_from_being_run_now(script: Callable[..., str], study: str, sciflow: Sciflow) -> None:
+    wanted = "workflow.set_resource_requirements({'square': {'cpu_cores': 100000}})\n"
+    hour = datetime.now(UTC).hour
+    closed = f"policy=sciflow.OffPeak('{(hour + 3) % 24:02}:00-{(hour + 4) % 24:02}:00', timezone='UTC')"
+    name = script(study.replace("print(", wanted + "print(", 1).replace("progress=False", closed))
+
+    said = sciflow("plan", name).stdout
+
+    assert "not met: task 'square'" in said
+    assert "not now: off-peak window opens" in said
+    assert json.loads(sciflow("plan", name, "--json").stdout)["obstacles"]
+    assert "not now" not in sciflow("plan", name, "--now").stdout
+
+
+def test_a_variant_is_named_in_the_table_of_results_as_it_is_asked_for(finished: str, sciflow: Sciflow) -> None:
+    _, row, *_ = sciflow("results", finished).stdout.splitlines()
+    name = row.split()[0]
+
+    assert name in sciflow("results", finished, "--variant", name).stdout
