@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,8 @@ from sciflow.cli.show import print_json, render_value
 from sciflow.cli.sweeps import find_sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from sciflow.analysis.results import Results
 
 _MOST_ROWS = 60
@@ -47,6 +51,8 @@ def results(
         print_json(trace.to_dict()) if as_json else click.echo(str(trace))
         return
     table: Any = opened.to_dataframe() if query is None else opened.query(query)
+    if mixture := opened.mixture(query):
+        _warn(mixture)
     if as_csv:
         click.echo(table.to_csv(), nl=False)
     elif as_json:
@@ -85,9 +91,11 @@ def best(
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
     """
     opened = _open(sweep, directory)
-    found: Any = opened.find_optimal_parameters(metric, maximize=not minimize, where=where, top=top)
+    with _warnings_as_lines() as told:
+        found: Any = opened.find_optimal_parameters(metric, maximize=not minimize, where=where, top=top)
     variants = found if isinstance(found, list) else [found]
-    values = [opened.get_metric(variant, metric) for variant in variants]
+    with _warnings_as_lines() if not told else warnings.catch_warnings(record=True):
+        values = [opened.get_metric(variant, metric) for variant in variants]
     if as_json:
         print_json(
             [
@@ -117,7 +125,8 @@ def plot(sweep: str, name: str | None, *, output: str | None, directory: str | N
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
     """
     opened = _open(sweep, directory)
-    figures: dict[str, Any] = dict(opened.visualize()) if name is None else {name: opened.plot(name)}
+    with _warnings_as_lines():
+        figures: dict[str, Any] = dict(opened.visualize()) if name is None else {name: opened.plot(name)}
     if not figures:
         raise click.UsageError(
             "the workflow asks for no figure; add one with workflow.add_visualization(...) and run the script again"
@@ -128,6 +137,24 @@ def plot(sweep: str, name: str | None, *, output: str | None, directory: str | N
         path = Path(output or f"{figure_name}.png")
         figure.savefig(path)
         click.echo(str(path))
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Generator[list[str]]:
+    """Print on stderr, each once, what the library warns the user of; the list has it afterwards."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield told
+        finally:
+            told += dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning)
+            for words in told:
+                _warn(words)
+
+
+def _warn(words: str) -> None:
+    click.echo(f"warning: {words}", err=True)
 
 
 def _open(sweep: str, directory: str | None) -> Results:
