@@ -53,13 +53,15 @@ class Trace:
     facts
         All of it as nested plain data: ``schema``, ``variant``, ``parameters``, ``status``, ``outputs`` (arrays by
         shape and dtype), ``failure`` (if it failed, with ``warnings``, the end of the ``output`` and the
-        ``exit_status`` where there are any), ``run`` (``start``, ``end``, ``wall_s``, ``attempt``, ``worker`` as host
-        and process, ``job`` and ``node`` in a batch system, ``cpu_s`` and of it ``system_s`` and ``children_s``,
+        ``exit_status`` where there are any), ``run`` (of a variant whose shared run failed elsewhere that one:
+        ``start``, ``end``, ``wall_s``, ``attempt``, ``worker`` as host and process, its ``log``, ``job`` and ``node``
+        in a batch system, ``cpu_s`` and of it ``system_s`` and ``children_s``,
         ``peak_bytes``, ``read_bytes``, ``written_bytes``; of variants too short to be measured one by one the last
         these are the share, ``is_share``, of what all together took that were recorded at once), ``artifacts``
         (``generated`` with digests, and ``used`` by which task), ``tasks`` (for each its ``fingerprint``, ``seconds``,
-        what it depends on, ``ran``, the run elsewhere that a shared value is from, and the ``seed`` of its random
-        numbers if it has any), ``definition`` (``revision``, ``generation``,
+        what it depends on, its ``status``: ``done``, ``shared`` with other variants, ``failed``, ``not run`` or
+        ``unknown``, ``ran``, the run elsewhere that a shared value is from, and the ``seed`` of its random numbers if
+        it has any), ``definition`` (``revision``, ``generation``,
         ``is_current``), ``code``, ``inputs``, ``environment`` (with its ``digest``), ``session``, and ``earlier``:
         runs of the same variant that count no longer.
     """
@@ -104,7 +106,7 @@ def trace_variant(
         facts["failure"] = variants.failure_of(cell)
     for frame, _, rows, reader in assembled.source.visit(ID, np.array([cell])):
         record = _record(frame, int(rows[0]), reader)
-        facts |= _made_by(directory, assembled, record, variant)
+        facts |= _made_by(directory, assembled, record, variant, facts.get("failure"))
         facts["earlier"] = _earlier(assembled, frame, int(rows[0]), identity)
     return Trace(identity, facts)
 
@@ -158,16 +160,24 @@ _NOT_OF_ONE: Final = frozenset({"columns", "sizes", "long", "merged"})
 
 
 def _made_by(
-    directory: SweepDirectory, assembled: Assembled, record: Mapping[str, Any], variant: Variant
+    directory: SweepDirectory,
+    assembled: Assembled,
+    record: Mapping[str, Any],
+    variant: Variant,
+    failure: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     definitions = {one["revision"]: one for one in directory.definitions()}
     definition: Mapping[str, Any] = definitions.get(record["revision"], assembled.definition)
     session = next((one for one in directory.sessions() if one["session"] == record["session"]), {})
-    digest = record.get("environment")
+    # the process that found a failed shared run has nothing to do with why it failed
+    died = None if failure is None else _elsewhere(record, str(failure.get("task")))
+    digest = (died or record).get("environment")
+    tasks = [_task(task, definition, record, variant, directory.seed) for task in definition.get("tasks", ())]
+    _judge_tasks(tasks, record, failure)
     return {
-        "run": _run(record),
+        "run": _run_elsewhere(died, record) if died else _run(record),
         "artifacts": json.loads(record.get(FILES) or "{}"),
-        "tasks": [_task(task, definition, record, variant, directory.seed) for task in definition.get("tasks", ())],
+        "tasks": tasks,
         "definition": {
             "revision": record["revision"],
             "generation": record.get("generation"),
@@ -190,6 +200,34 @@ def _run(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"start": _moment(start), "end": _moment(start + wall_s), "wall_s": wall_s, **others}
 
 
+def _run_elsewhere(ran: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    start, wall_s = ran["start"], ran["wall_s"]
+    others = {key: value for key, value in ran.items() if key not in {"start", "wall_s", "session", "environment"}}
+    attempt = record.get("attempt", 1)
+    return {"start": _moment(start), "end": _moment(start + wall_s), "wall_s": wall_s, "attempt": attempt, **others}
+
+
+def _elsewhere(record: Mapping[str, Any], task: str) -> dict[str, Any] | None:
+    """The run in another process, or for another variant, that the value of a shared task is from."""
+    return json.loads(record.get(RAN + task) or "null")
+
+
+def _judge_tasks(tasks: list[dict[str, Any]], record: Mapping[str, Any], failure: Mapping[str, Any] | None) -> None:
+    """Say of each task what became of it; they run in this order."""
+    names = [task["name"] for task in tasks]
+    culprit = None if failure is None else failure.get("task")
+    last = names.index(culprit) if culprit in names else len(names)
+    for place, task in enumerate(tasks):
+        if place >= last:
+            task["status"] = "failed" if place == last else "not run"
+        elif task["seconds"] is not None:
+            task["status"] = "done"
+        elif failure is None or TASK_S + task["name"] in record or "ran" in task:  # of others, times are not known
+            task["status"] = "shared"
+        else:
+            task["status"] = "unknown"
+
+
 def _task(
     task: Mapping[str, Any], definition: Mapping[str, Any], record: Mapping[str, Any], variant: Variant, seed: int
 ) -> dict[str, Any]:
@@ -197,7 +235,7 @@ def _task(
     seconds = record.get(TASK_S + name)
     if seconds is None and len(definition.get("tasks", ())) == 1:
         seconds = record.get(RUNTIME_S)
-    elsewhere: dict[str, Any] = json.loads(record.get(RAN + name) or "{}")
+    elsewhere = _elsewhere(record, name)
     if elsewhere:
         elsewhere["start"] = _moment(elsewhere["start"])
     draws = any(argument["source"].get("from") == "context" for argument in task.get("arguments", ()))
@@ -253,26 +291,48 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
     if "failure" in facts:
         failure = facts["failure"]
         lines.append(f"  failed in {failure.get('task') or 'no known task'}: {failure['type']}: {failure['message']}")
+        lines += [f"    {line}" for line in _end_of(str(failure.get("traceback") or ""))]
         lines += [f"    warned: {words}" for words in warning_lines(failure)]
         lines += [f"    printed: {line}" for line in str(failure.get("output", "")).splitlines()]
-    rows = [
-        ("run", _run_words(facts["run"])),
+    environment = facts["environment"]
+    rows: list[tuple[str, list[str]]] = [
+        ("run", _run_words(facts["run"], has_failed="failure" in facts)),
         *(("task", _task_words(task)) for task in facts["tasks"]),
-        *_artifact_words(facts["artifacts"]),
-        ("code", code_words(facts["code"], is_current=facts["definition"]["is_current"])),
-        *(("input", input_words(one)) for one in facts["inputs"][:_MOST]),
-        ("environment", environment_words(facts["environment"])),
-        ("session", _session_words(facts["session"])),
-        *(("earlier", _earlier_words(one)) for one in facts["earlier"]),
+        *((label, [words]) for label, words in _artifact_words(facts["artifacts"])),
+        ("code", [code_words(facts["code"], is_current=facts["definition"]["is_current"])]),
+        *(("input", [input_words(one)]) for one in facts["inputs"][:_MOST]),
+        ("environment", [environment_words(environment) if environment["digest"] else "not known"]),
+        ("session", [_session_words(facts["session"])]),
+        *(("earlier", [_earlier_words(one)]) for one in facts["earlier"]),
     ]
-    return [*lines, *(f"  {label:<12}{words}" for label, words in rows)]
+    return lines + [line for label, words in rows for line in _paragraph(label, words)]
 
 
 _MOST = 20  # input files that are listed
+_MOST_LINES = 25  # of a traceback
+_WIDTH = 80
 
 
-def _run_words(run: Mapping[str, Any]) -> str:
-    words = [f"{run['start']}, took {render_seconds(run['wall_s'])}, attempt {run.get('attempt', 1)}"]
+def _end_of(traceback: str) -> list[str]:
+    lines = traceback.splitlines()
+    return lines if len(lines) <= _MOST_LINES else ["...", *lines[-_MOST_LINES:]]
+
+
+def _paragraph(label: str, words: list[str]) -> list[str]:
+    """Words after a label, on several lines where they do not fit; none is broken."""
+    lines = [f"  {label:<12}"]
+    for number, word in enumerate(filter(None, words)):
+        if number:
+            lines[-1] += ","
+            if len(lines[-1]) + 1 + len(word) >= _WIDTH:
+                lines.append(" " * 14 + word)
+                continue
+        lines[-1] += f" {word}" if number else word
+    return lines
+
+
+def _run_words(run: Mapping[str, Any], *, has_failed: bool) -> list[str]:
+    words = [str(run["start"]), f"took {render_seconds(run['wall_s'])}", f"attempt {run.get('attempt', 1)}"]
     words.append(f"on {run['worker']}" if run.get("worker") else "")
     words.append(f"node {run['node']}" if run.get("node") else "")
     words.append(f"job {run['job']}" if run.get("job") else "")
@@ -281,22 +341,31 @@ def _run_words(run: Mapping[str, Any]) -> str:
     words.append(f"up to {render_bytes(run['peak_bytes'])}" if run.get("peak_bytes") else "")
     words.append(f"read {render_bytes(run['read_bytes'])}" if run.get("read_bytes") else "")
     words.append(f"wrote {render_bytes(run['written_bytes'])}" if run.get("written_bytes") else "")
-    return ", ".join(word for word in words if word)
+    words.append(f"log {run['log']}" if has_failed and run.get("log") else "")
+    return words
 
 
-def _task_words(task: Mapping[str, Any]) -> str:
+_STATUS_WORDS: Final = {"shared": "shared with other variants", "unknown": "time not known"}
+
+
+def _task_words(task: Mapping[str, Any]) -> list[str]:
     words = [f"{task['name']} (source {str(task['fingerprint'])[:12]})"]
-    words.append("shared with other variants" if task["seconds"] is None else f"took {render_seconds(task['seconds'])}")
-    words.append(_elsewhere_words(task["ran"]) if "ran" in task else "")
+    is_timed = task["status"] == "done"
+    status = str(task["status"])
+    words.append(f"took {render_seconds(task['seconds'])}" if is_timed else _STATUS_WORDS.get(status, status))
+    words += _elsewhere_words(task["ran"]) if "ran" in task else []
     words.append(f"after {', '.join(task['depends_on'])}" if task["depends_on"] else "")
     words.append(f"seed {task['seed']}" if "seed" in task else "")
-    return ", ".join(word for word in words if word)
+    return words
 
 
-def _elsewhere_words(ran: Mapping[str, Any]) -> str:
-    job = f" in job {ran['job']}" if ran.get("job") else ""
-    where = f"on {ran.get('worker')}{job} in session {ran.get('session')}"
-    return f"took {render_seconds(ran['wall_s'])} at {ran['start']} {where}"
+def _elsewhere_words(ran: Mapping[str, Any]) -> list[str]:
+    words = [f"took {render_seconds(ran['wall_s'])} at {ran['start']}", f"on {ran.get('worker')}"]
+    words.append(f"node {ran['node']}" if ran.get("node") else "")
+    words.append(f"job {ran['job']}" if ran.get("job") else "")
+    words.append(f"session {ran.get('session')}")
+    words.append(f"environment {str(ran['environment'])[:12]}" if ran.get("environment") else "")
+    return words
 
 
 def _artifact_words(artifacts: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.engine.output import tail_of_log
 from sciflow.provenance.mismatch import mismatch_words
-from sciflow.running.live import read_notes
+from sciflow.running.live import place_of, read_notes
 from sciflow.running.shared import Intermediates, keys_of
 
 if TYPE_CHECKING:
@@ -178,12 +179,13 @@ class Ledger:
                 return replace(note, reason="timeout") if note.pid in self._overdue else note
         return None
 
-    def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
-        """Record a variant, or a shared run, whose worker dies whenever it runs."""
+    def give_up(self, row: int, batch: Batch, failure: Failure, note: Note | None) -> None:
+        """Record a variant, or a shared run, whose worker dies whenever it runs; *note* is the last of that worker."""
         if batch.until:
-            self.give_up_shared(batch.until, row, failure)
+            self.give_up_shared(batch.until, row, failure, note)
             return
-        self._record(row, batch.attempt, failure)
+        failure = self._with_output(failure, note)
+        self._record(row, batch.attempt, failure, note)
         self._count(0, 1)
         self._journal.tell(
             "variant.failed",
@@ -197,19 +199,31 @@ class Ledger:
             "batch.committed", batch=batch.number, done=0, failed=1, busy_s=0.0, failures={failure.fingerprint: 1}
         )
 
-    def give_up_shared(self, task: str, row: int, failure: Failure) -> None:
+    def give_up_shared(self, task: str, row: int, failure: Failure, note: Note | None) -> None:
         """Keep the failure of the shared run that the variant at *row* needs, for all that need it."""
-        self.files.write(task, self._key(task, row), failure)
+        key = self._key(task, row)
+        kept, _ = self.files.read(task, key)
+        if kept.ran:  # the worker has told itself, and knew more
+            return
+        self.files.write(task, key, self._with_output(failure, note), {} if note is None else _ran(note))
 
-    def _record(self, row: int, attempt: int, failure: Failure) -> None:
+    def _with_output(self, failure: Failure, note: Note | None) -> Failure:
+        """The failure with the end of what the worker that died has printed."""
+        if failure.output or note is None or "log" not in note.place:
+            return failure
+        return replace(failure, output=tail_of_log(self._directory.path / note.place["log"], note.said_from))
+
+    def _record(self, row: int, attempt: int, failure: Failure, note: Note | None) -> None:
         from sciflow.engine.recorder import Recorder, Runs  # noqa: PLC0415  hardly ever needed
 
         space = self._sweep.definition.space
         rows = np.array([row])
         now = time.perf_counter()
-        worker = f"{socket.gethostname()}:{os.getpid()}"
-        recorder = Recorder({**self._facts, "worker": worker}, {}, lambda _: "", space.names)
-        frames, _ = recorder.frames(Runs(space.take(rows), rows, [failure], now, [now], attempt))
+        begun = now if note is None else now - _wall_s(note)
+        # what is not known of the worker is left out: what holds for the driver is not its
+        facts = {key: value for key, value in self._facts.items() if key != "environment"}
+        recorder = Recorder({**facts, **({} if note is None else _place(note))}, {}, lambda _: "", space.names)
+        frames, _ = recorder.frames(Runs(space.take(rows), rows, [failure], begun, [now], attempt))
         with self._directory.segment_writer(self._facts["session"]) as writer:
             writer.commit(frames)
 
@@ -232,3 +246,19 @@ class Ledger:
             if note.session <= self._facts["session"]:
                 with contextlib.suppress(OSError):
                     note.path.unlink()
+
+
+def _ran(note: Note) -> dict[str, Any]:
+    """When and where a shared run took place whose worker died."""
+    where = place_of({"session": note.session, **_place(note)})
+    return {"start": round(note.started, 3), "wall_s": round(_wall_s(note), 3), **where}
+
+
+def _place(note: Note) -> dict[str, Any]:
+    return {"worker": f"{note.host}:{note.pid}", **note.place}
+
+
+def _wall_s(note: Note) -> float:
+    """How long a run took whose worker died; until its limit, or until the driver heard of it."""
+    limit_s = note.deadline - note.started if note.reason == "timeout" else math.inf
+    return max(0.0, min(time.time() - note.started, limit_s))

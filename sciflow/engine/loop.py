@@ -78,11 +78,14 @@ class Watcher(Protocol):
         """Give the last note of the process that died with this batch."""
         ...
 
-    def give_up(self, row: int, batch: Batch, failure: Failure) -> None:
-        """Record a variant, or a shared run, as failed because its worker dies whenever it runs."""
+    def give_up(self, row: int, batch: Batch, failure: Failure, note: Note | None) -> None:
+        """Record a variant, or a shared run, as failed because its worker dies whenever it runs.
+
+        *note* is the last of the process that died.
+        """
         ...
 
-    def give_up_shared(self, task: str, row: int, failure: Failure) -> None:
+    def give_up_shared(self, task: str, row: int, failure: Failure, note: Note | None) -> None:
         """Keep the failure of the shared run that the variant at *row* needs, for all that need it."""
         ...
 
@@ -500,11 +503,11 @@ class Loop:
         alone = _only(parcel, RowSet.span(position, position + 1), alone=True)
         shared = "" if parcel.until else self._shared_task(note)
         if shared:  # its failure is that of every variant that needs it, this one included
-            self.watcher.give_up_shared(shared, self._row(position), why)
+            self.watcher.give_up_shared(shared, self._row(position), why, note)
             self._backlog.keep(shared, position)
             self._backlog.again(_only(parcel, alone.positions))
             return
-        self.watcher.give_up(self._row(position), batch, why)
+        self.watcher.give_up(self._row(position), batch, why, note)
         if parcel.until:
             self._backlog.staged(alone)
             return

@@ -47,6 +47,8 @@ class WorkerOutput:
         self._listens = False
         self.name = ""
         """The file, beside its folder; empty when there is none."""
+        self.on_begin: Callable[[int], object] = _nobody_asks
+        """Told where in the file the output of a variant begins."""
 
     def capture(self, folder: Path, worker: str, *, listens: bool = True) -> None:
         """Send standard output and error to ``worker-<host>-<pid>.log`` in *folder*, and listen to what is said.
@@ -105,6 +107,7 @@ class WorkerOutput:
         """A variant begins: what was printed before is not its own."""
         if self._listens and self.name:
             self._begun = os.lseek(1, 0, os.SEEK_END)
+            self.on_begin(self._begun)
 
     def over(self) -> None:
         """The variant that said something is over."""
@@ -187,6 +190,20 @@ class _Keeping:
             if said := self._output.printed():
                 self._keep(self._n, said)
             self._n += 1
+
+
+def tail_of_log(path: Path, begin: int) -> str:
+    """The end of what was printed to a log from *begin* on; of one that was cut since, the end of what is there."""
+    with contextlib.suppress(OSError), path.open("rb") as log:
+        end = os.fstat(log.fileno()).st_size
+        begin = begin if begin <= end else 0
+        log.seek(max(begin, end - 4 * TAIL_CHARACTERS))
+        return log.read().decode(errors="replace")[-TAIL_CHARACTERS:]
+    return ""
+
+
+def _nobody_asks(_: int) -> None:
+    pass
 
 
 def remove_empty(folder: Path) -> None:

@@ -32,7 +32,7 @@ from sciflow.running.closing import Closing
 from sciflow.running.context import RunSite
 from sciflow.running.failure import Failure, HandedBackError
 from sciflow.running.lineage import FILES, Lineage
-from sciflow.running.live import Live
+from sciflow.running.live import Live, place_of
 from sciflow.running.log import RunLog
 from sciflow.running.run import HANDED_BACK, Outcome, Ran, VariantRunner
 from sciflow.running.shared import Intermediates, SharedRunError
@@ -150,6 +150,7 @@ class _Tools:
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
         self.meter = Meter(own=work.in_worker, each=work.capture.is_full)
         self.output = WorkerOutput(self.process.odd)
+        self.output.on_begin = self.live.said_from
         self.logs = root / "logs"
         if work.in_worker:
             self.output.capture(self.logs, worker, listens=work.capture.is_full or work.capture.keeps_output)
@@ -165,7 +166,7 @@ class _Tools:
             generation=work.facts["generation"],
             evidence=self.output.evidence,
             lineage=self.lineage,
-            place={"worker": worker, "session": session, **job_of(os.environ)},
+            place=self.place,
         )
         self.watchdog = watchdog = Watchdog(definition.resources, self.live, self._end) if work.in_worker else None
         self.closing = Closing(self.live) if work.in_worker else None
@@ -173,7 +174,9 @@ class _Tools:
         self.runner = VariantRunner(
             definition, site, shared=work.shared, files=self.files, live=self.live, watchdog=watchdog
         )
-        self._facts = {**work.facts, "worker": worker, **said, **job_of(os.environ), **facts_of_this_process()}
+        self._own = {"worker": worker, **said, **job_of(os.environ), **facts_of_this_process()}
+        self._facts = {**work.facts, **self._own}
+        self.live.place(self._own)
         self.recorder = Recorder(self._facts, definition.units, self.runner.task_of, definition.space.names)
         self.worker = worker
         self.writer = SegmentWriter(root / "segments", session)
@@ -189,6 +192,8 @@ class _Tools:
         if self.watchdog is not None:
             self.watchdog.memory = batch.memory
         self.live.batch(batch.number, batch.attempt)
+        if batch.alone:  # it may be the death of this process, which then cannot say any more what it ran in
+            self.look_around()
         self._run = run = _Run(self, batch)
         if self.closing is not None:
             self.closing.begin(batch.stop_at)
@@ -206,8 +211,17 @@ class _Tools:
 
     def look_around(self) -> None:
         """Have records say what their variants ran in: known only now, when the tasks have imported what they use."""
-        if self.environment is not None:
-            self._facts["environment"] = self.environment.digest()
+        if self.environment is None:
+            return
+        digest = self.environment.digest()
+        if digest != self._own.get("environment"):
+            self._own["environment"] = self._facts["environment"] = digest
+            self.live.place(self._own)
+
+    def place(self) -> Mapping[str, Any]:
+        """Where the runs of this process take place, for those that others use."""
+        self.look_around()
+        return place_of(self._facts)
 
     def should_stop(self) -> bool:
         """Whether a task should save and hand its variant back."""
@@ -502,7 +516,9 @@ class _Run:
             failure = None  # others may have left it little, or a job may have more: it is run alone first
         if failure is not None and step.task.name in self._runner.shared:  # for all variants that need this run
             table = self._tools.space.take(np.array([live.row]))
-            self._tools.files.write(step.task.name, self._runner.key(table, step.task.name), failure)
+            ran = {"start": round(live.started, 3), "wall_s": round(time.time() - live.started, 3)}
+            key = self._runner.key(table, step.task.name)
+            self._tools.files.write(step.task.name, key, failure, ran | {**self._tools.place()})
         if batch.until:
             return
         if failure is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +47,7 @@ class RunSite:
     generation : identity of the code; checkpoints of other code are not loaded
     evidence : gives what the running variant has said so far
     lineage : told which artifacts are made and used; None where nobody asks
-    place : where runs take place (worker, session, job), as JSON data
+    place : gives where a run takes place (worker, session, job, environment), as JSON data
     """
 
     artifacts: Path | None = None
@@ -58,7 +58,7 @@ class RunSite:
     generation: str = ""
     evidence: Callable[[], Evidence] = no_evidence
     lineage: Lineage | None = None
-    place: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    place: Callable[[], Mapping[str, Any]] = dict[str, Any]
 
 
 class Deferred:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -117,7 +118,7 @@ class Failure:
             message=f"the worker process died each time it ran this variant alone ({what})",
             traceback="",
             fingerprint=f"WorkerDied{f' in {task}' if task else ''}{f': {how}' if how else ''}",
-            exit_status=int(number) if (number := how.removeprefix("exit status ")).isdecimal() else None,
+            exit_status=_status_in(how),
         )
 
     @classmethod
@@ -196,6 +197,14 @@ _RARE: Final = frozenset({"warnings", "output", "exit_status"})
 
 def _more_memory(task: str) -> str:
     return f"ask for more with set_resource_requirements({{{task or 'its task'!r}: {{'memory_gb': ...}}}})"
+
+
+def _status_in(how: str) -> int | None:
+    """The exit status, or the negative number of the signal, in words about the end of a process."""
+    found = re.match(r"(exit status|signal) (\d+)", how)
+    if found is None:
+        return None
+    return int(found[2]) if found[1] == "exit status" else -int(found[2])
 
 
 def _exit_status(error: BaseException) -> int | None:

@@ -7,6 +7,7 @@ the process's own death. It is a hint, never a record: what counts is committed.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import mmap
 import os
@@ -14,28 +15,37 @@ import re
 import socket
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _MAGIC: Final = int.from_bytes(b"sciLIVE1", "little")
-_BYTES: Final = 256
+_BYTES: Final = 1024
 _HOST_AT: Final = 128
+_PLACE_AT: Final = 256
 _LAYOUT: Final = struct.Struct("<8q8d")
 
 # places of whole numbers
 _PID, _SESSION, _BATCH, _ROW, _STEP, _ATTEMPT, _REASON = range(1, 8)
 # places of floats
-_STARTED, _DEADLINE, _PROGRESS, _BUSY_S, _RSS, _FINISHED = range(8, 14)
+_STARTED, _DEADLINE, _PROGRESS, _BUSY_S, _RSS, _FINISHED, _SAID_FROM = range(8, 15)
 
 NOBODY: Final = -1
 """No row, or no step: nothing of the user's runs."""
 
 REASONS: Final = ("", "timeout", "out_of_memory", "recycled", "window")
 """Why a worker ended itself."""
+
+
+_PLACE: Final = ("worker", "session", "job", "node", "environment", "log")
+
+
+def place_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the facts of a process those that say where its runs take place."""
+    return {key: facts[key] for key in _PLACE if key in facts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,9 @@ class Note:
     rss_bytes : memory of the process when it last looked
     n_finished : variants finished by this process
     reason : why it ended itself; empty if it did not
+    path : the file
+    said_from : where in the log of the process begins what the running variant has said
+    place : what its records say of the process: job, node, environment, log and more
     """
 
     host: str
@@ -74,6 +87,8 @@ class Note:
     n_finished: int
     reason: str
     path: Path
+    said_from: int = 0
+    place: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def is_running(self) -> bool:
@@ -101,10 +116,11 @@ class Live:
         view = memoryview(self._memory)
         self.whole: memoryview[int] = view[:_HOST_AT].cast("q")
         self.real: memoryview[float] = view[:_HOST_AT].cast("d")
+        self._text = view[_PLACE_AT:]
         self.whole[_PID], self.whole[_SESSION] = os.getpid(), session
         self.whole[_ROW] = self.whole[_STEP] = NOBODY
         self.real[_DEADLINE], self.real[_PROGRESS] = math.inf, math.nan
-        name_bytes = host.encode()[: _BYTES - _HOST_AT - 1]
+        name_bytes = host.encode()[: _PLACE_AT - _HOST_AT - 1]
         view[_HOST_AT : _HOST_AT + len(name_bytes)] = name_bytes
         self.whole[0] = _MAGIC
 
@@ -118,6 +134,12 @@ class Live:
             os.close(descriptor)
         self.path = path
         return memory
+
+    def place(self, facts: Mapping[str, Any]) -> None:
+        """Say where the runs of this process take place, as JSON data; what is too long is not said."""
+        data = json.dumps(dict(facts)).encode()
+        if len(data) < len(self._text):
+            self._text[: len(data) + 1] = data + b"\0"
 
     def batch(self, number: int, attempt: int) -> None:
         """Say which batch begins."""
@@ -145,6 +167,10 @@ class Live:
         """Keep the fraction of the running task that is done."""
         self.real[_PROGRESS] = fraction
 
+    def said_from(self, offset: int) -> None:
+        """Keep where in the log of this process begins what is said from now on."""
+        self.real[_SAID_FROM] = offset
+
     def memory(self, rss_bytes: int) -> None:
         """Keep the memory that the process has now."""
         self.real[_RSS] = rss_bytes
@@ -157,6 +183,11 @@ class Live:
     def deadline(self) -> float:
         """When the running task is to be over (Unix seconds)."""
         return self.real[_DEADLINE]
+
+    @property
+    def started(self) -> float:
+        """When the running variant began (Unix seconds)."""
+        return self.real[_STARTED]
 
     @property
     def row(self) -> int:
@@ -203,7 +234,7 @@ def _parse(path: Path, data: bytes) -> Note | None:
         return None
     numbers: tuple[Any, ...] = _LAYOUT.unpack_from(data)
     return Note(
-        host=data[_HOST_AT:].partition(b"\0")[0].decode(errors="replace"),
+        host=data[_HOST_AT:_PLACE_AT].partition(b"\0")[0].decode(errors="replace"),
         pid=numbers[_PID],
         session=numbers[_SESSION],
         batch=numbers[_BATCH],
@@ -218,4 +249,12 @@ def _parse(path: Path, data: bytes) -> Note | None:
         n_finished=int(numbers[_FINISHED]),
         reason=REASONS[numbers[_REASON]] if 0 <= numbers[_REASON] < len(REASONS) else "",
         path=path,
+        said_from=int(numbers[_SAID_FROM]),
+        place=_place_in(data[_PLACE_AT:].partition(b"\0")[0]),
     )
+
+
+def _place_in(data: bytes) -> Mapping[str, Any]:
+    with contextlib.suppress(ValueError):  # nothing yet, or it is just being written
+        return json.loads(data)
+    return {}

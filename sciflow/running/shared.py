@@ -165,7 +165,7 @@ class SharedCall:
     cached : whether every value is kept
     passes : what is no failure of the run, and is raised
     evidence : gives what a run that failed has said
-    place : where runs take place, as JSON data
+    place : gives where a run takes place, as JSON data
     """
 
     def __init__(
@@ -178,10 +178,10 @@ class SharedCall:
         cached: bool,
         passes: tuple[type[BaseException], ...] = (HandedBackError, KeyboardInterrupt),
         evidence: Callable[[], Evidence] = no_evidence,
-        place: Mapping[str, Any] | None = None,
+        place: Callable[[], Mapping[str, Any]] = dict[str, Any],
     ) -> None:
         self.task = task
-        self._place = place or {}
+        self._place = place
         self._ran: Mapping[str, Any] = {}  # of the last run here
         self._origin: Mapping[str, Any] | None = None
         self._passes, self._evidence = passes, evidence
@@ -263,7 +263,7 @@ class SharedCall:
             "start": round(start, 3),
             "wall_s": round(time.perf_counter() - begun, 6),
             "cpu_s": round(_cpu_s() - cpu_s, 6),
-            **self._place,
+            **self._place(),
         }
         self.on_run()
         return value

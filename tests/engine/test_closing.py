@@ -133,7 +133,7 @@ class Nights:
     def missing_of(self, rows):
         return rows - RowSet.from_rows(sorted(self.settled_rows))
 
-    def give_up(self, row, batch, failure):
+    def give_up(self, row, batch, failure, note):
         self.given_up.append((row, failure))
 
     def has_saved(self, row):

@@ -66,7 +66,7 @@ class World:
             return None
         return note(batch.number, self.last[batch.number])
 
-    def give_up(self, row, batch, failure):
+    def give_up(self, row, batch, failure, note):
         assert failure.cause == self.cause
         self.given_up.append(row)
 
@@ -271,11 +271,11 @@ class Sharers(World):
     def note_of(self, batch):
         return replace(note(batch.number, self.last[batch.number]), step=0)
 
-    def give_up(self, row, batch, failure):
+    def give_up(self, row, batch, failure, note):
         assert batch.until == "load"
-        self.give_up_shared(batch.until, row, failure)
+        self.give_up_shared(batch.until, row, failure, note)
 
-    def give_up_shared(self, task, row, failure):
+    def give_up_shared(self, task, row, failure, note):
         assert (task, row // N_SHARING) == ("load", 1)
         self.kept.append(failure.cause)
 
