@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +20,16 @@ from sciflow.store.directory import SweepDirectory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sciflow.analysis.origins import Origin
     from sciflow.analysis.results import Results
     from sciflow.workflow.workflow import ExperimentalWorkflow
 
 MANIFEST: Final = "manifest-sha256.txt"
 README: Final = "README.md"
 PACKAGE_FORMAT: Final = 1
+
+_MADE_BY: Final = frozenset({"fingerprints", "generation", "inputs"})
+"""What a definition says of the code and inputs: in a package those that made the results, also if newer ones exist."""
 
 # a sweep may be run at another time, with other resources, or drawn in other ways, and stays the same experiment
 _MUST_AGREE: Final = ("name", "seed", "space", "tasks")
@@ -111,7 +116,8 @@ def create_reproducibility_package(
     Raises
     ------
     PackageError
-        The results are of another workflow, or there are none; or the name cannot name a file.
+        The results are of another workflow, or different code made them, or there are none; or the name cannot name a
+        file.
     """
     name = _check_name(workflow.name if package_name is None else package_name)
     directory = SweepDirectory.open(results.directory)
@@ -121,8 +127,17 @@ def create_reproducibility_package(
     counts = newest.status()
     if not counts["done"] + counts["failed"]:
         raise PackageError(f"nothing is recorded in {results.directory}; run the sweep, then make the package")
-    sources = read_sources(workflow.tasks, metadata["definition"].get("fingerprints", {}))
+    origin = _one_origin(newest, results.directory)
+    definition = {
+        **metadata["definition"],
+        **{key: origin.definition[key] for key in _MADE_BY & origin.definition.keys()},
+    }
+    sources = read_sources(workflow.tasks, definition.get("fingerprints", {}))
     environment = newest.environment
+    environments = {
+        one: metadata["environments"][one]
+        for one in newest.environment_counts().keys() & metadata["environments"].keys()
+    }
     described = {
         "format": PACKAGE_FORMAT,
         "name": name,
@@ -130,10 +145,10 @@ def create_reproducibility_package(
         "authors": [authors] if isinstance(authors, str) else list(authors),
         "license": license,
         "counts": counts,
-        "code": metadata["code"],
+        "code": origin.code,
     }
     members: dict[str, Content] = {
-        "definition.json": _json(metadata["definition"]),
+        "definition.json": _json(definition),
         "environment.json": _json(environment),
         "package.json": _json(described),
         "requirements.txt": requirements(environment).encode(),
@@ -142,8 +157,8 @@ def create_reproducibility_package(
         "sweep.json": _json(metadata["sweep"]),
         **{f"code/{task}.py": text.encode() for task, text in sources.files.items()},
     }
-    if len(metadata["environments"]) > 1:
-        members |= {f"environments/{digest}.json": _json(one) for digest, one in metadata["environments"].items()}
+    if len(environments) > 1:
+        members |= {f"environments/{digest}.json": _json(one) for digest, one in environments.items()}
     return Package(name, described, members, sources)
 
 
@@ -167,6 +182,33 @@ def _check_match(workflow: ExperimentalWorkflow, recorded: Mapping[str, Any], wh
             f"these results ({where}) are not of the workflow {workflow.name!r} as it is now (what differs: "
             f"{', '.join(different)}); run the sweep with it first, or give the workflow that was run"
         )
+
+
+def _one_origin(results: Results, where: Path) -> Origin:
+    """What made the newest of the results, if the same code and inputs made all of them.
+
+    Raises
+    ------
+    PackageError
+        They did not: a package has one code, and would say that it made every number.
+    """
+    origins = [one for one in results.origins() if one.n_variants]
+    counts: Counter[str] = Counter()
+    for one in origins:
+        counts[_made_by(one)] += one.n_variants
+    if len({one.definition.get("generation") for one in origins}) > 1:
+        each = " and ".join(f"{n:,} by {words}" for words, n in counts.items())
+        raise PackageError(
+            f"the results in {where} were not made by the same code and inputs: {each}; make those of older code again "
+            "with Engine(on_stale='rerun') (on the command line: sciflow run --on-stale rerun), then make the package"
+        )
+    return origins[-1]
+
+
+def _made_by(origin: Origin) -> str:
+    if origin.is_current:
+        return "today's"
+    return f"revision {origin.definition.get('revision')} of the definition"
 
 
 def _consolidated(directory: SweepDirectory) -> Path:

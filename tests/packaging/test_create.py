@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import sciflow
 from sciflow.analysis.results import open_results
 from sciflow.errors import PackageError
 from sciflow.packaging.create import create_reproducibility_package
@@ -208,3 +209,63 @@ def test_results_that_cannot_be_consolidated_are_told(tmp_path: Path) -> None:
 
     with pytest.raises(PackageError, match="the results cannot be packed: cannot write"):
         create_reproducibility_package(sweep.workflow, results)
+
+
+def old(k):
+    return {"y": k}
+
+
+def new(k):
+    return {"y": 1000 + k}
+
+
+def run(path: Path, function, *, on_stale="rerun", only: str | None = None):
+    workflow = ExperimentalWorkflow("mix")
+    workflow.add_task("f", function)
+    workflow.add_parameter_space({"k": range(10)})
+    engine = sciflow.Engine("inline", directory=path, progress=False, on_stale=on_stale)
+    return workflow, engine.execute_parameter_sweep(workflow, only=only)
+
+
+def test_results_of_two_codes_are_not_packed_as_if_one_had_made_them(tmp_path: Path) -> None:
+    run(tmp_path, old)
+    workflow, results = run(tmp_path, new, only="k < 3")
+
+    words = (
+        r"not made by the same code and inputs: 7 by revision 1 of the definition and 3 by today's; .*--on-stale rerun"
+    )
+    with pytest.raises(PackageError, match=words):
+        create_reproducibility_package(workflow, results)
+    workflow, results = run(tmp_path, new)
+    create_reproducibility_package(workflow, results)
+
+
+def test_a_package_of_results_that_were_kept_names_the_code_that_made_them(tmp_path: Path) -> None:
+    _, made = run(tmp_path, old)
+    workflow, results = run(tmp_path, new, on_stale="keep")
+    with zipfile.ZipFile(create_reproducibility_package(workflow, results).export(tmp_path)) as archive:
+        definition = json.loads(archive.read("definition.json"))
+        readme = archive.read("README.md").decode()
+        names = archive.namelist()
+
+    assert definition["fingerprints"] == SweepDirectory.open(made.directory).definitions()[0]["fingerprints"]
+    assert "left out, it was changed after the sweep ran" in readme
+    assert "code/f.py" not in names
+
+
+def test_only_environments_that_results_come_from_are_listed(tmp_path: Path) -> None:
+    workflow = known_outcome_workflow()
+    others = [{**ENVIRONMENT, "packages": {"numpy": version}} for version in ("2.2.0", "2.3.0")]
+    record_outcomes(tmp_path / "s", workflow, lambda _: None, environment=others[0])
+    record_outcomes(tmp_path / "s", workflow, lambda v: train(**v) if v["layers"] == 1 else None)
+    with zipfile.ZipFile(
+        create_reproducibility_package(workflow, open_results(tmp_path / "s")).export(tmp_path)
+    ) as archive:
+        assert not [name for name in archive.namelist() if name.startswith("environments/")]
+    record_outcomes(tmp_path / "s", workflow, lambda v: train(**v) if v["layers"] == 2 else None, environment=others[1])
+    with zipfile.ZipFile(
+        create_reproducibility_package(workflow, open_results(tmp_path / "s")).export(tmp_path)
+    ) as archive:
+        listed = [json.loads(archive.read(name)) for name in archive.namelist() if name.startswith("environments/")]
+
+    assert sorted(one["packages"]["numpy"] for one in listed) == ["2.1.0", "2.3.0"]
