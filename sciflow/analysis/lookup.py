@@ -122,8 +122,7 @@ def metric_of(variants: Variants, wanted: Mapping[str, object] | str, metric: st
             UserWarning,
             stacklevel=3,
         )
-    averaged = np.isin(np.arange(variants.n), done)
-    warn_of_mixture(variants, f"values of {metric} that are averaged", averaged, stacklevel=3)
+    warn_of_mixture(variants, f"values of {metric} that are averaged", done, stacklevel=3)
     if arrays is not None:
         found = arrays.gather(done)
         return found[0] if len(done) == 1 else np.mean(np.stack(list(found)), axis=0)

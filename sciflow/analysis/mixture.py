@@ -10,19 +10,24 @@ import numpy as np
 from sciflow.store.assembled import STALE
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.typing import NDArray
 
     from sciflow.analysis.variants import Variants
 
+    Chosen: TypeAlias = NDArray[np.bool_] | NDArray[np.int64]
+    """Variants, as a mask or by their rows."""
 
-def warn_of_mixture(variants: Variants, what: str, compared: NDArray[np.bool_], *, stacklevel: int) -> None:
-    """Warn if what is *compared* (a mask of variants) was made by different code; silent otherwise."""
+
+def warn_of_mixture(variants: Variants, what: str, compared: Chosen, *, stacklevel: int) -> None:
+    """Warn if what is *compared* was made by different code; silent otherwise."""
     words = mixture_words(variants, what, compared)
     if words:
         warnings.warn(words, UserWarning, stacklevel=stacklevel + 1)
 
 
-def mixture_words(variants: Variants, what: str, compared: NDArray[np.bool_]) -> str:
+def mixture_words(variants: Variants, what: str, compared: Chosen) -> str:
     """That what is *compared* was made by different code, how much by which, and what to do; empty if it was not.
 
     Parameters

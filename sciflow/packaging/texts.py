@@ -173,4 +173,4 @@ def _code_sentence(code: Mapping[str, Any]) -> str:
     states = ["with changes that were not committed" if facts.get("dirty") else "without changes"]
     if new:
         states.append(f"and {new} files that Git did not track")
-    return f"commit {facts['commit']}{where}, {' '.join(states)}, when the sweep was last run."
+    return f"commit {facts['commit']}{where}, {' '.join(states)}, when the newest of the results were made."
