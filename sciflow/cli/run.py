@@ -20,6 +20,7 @@ from sciflow.cli.options import (
 )
 from sciflow.cli.show import print_json
 from sciflow.cli.sweeps import script_of
+from sciflow.quantities import render_count
 from sciflow.running.failure import Cause
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ def validate(file: str, *, as_json: bool, verbose: bool) -> None:
         print_json(definition.to_dict())
         return
     space = definition.space
-    click.echo(f"{definition.name} is valid: {space.n_variants:,} variants of {', '.join(space.names) or 'nothing'}")
+    n = render_count(space.n_variants, "variant")
+    click.echo(f"{definition.name} is valid: {n} of {', '.join(space.names) or 'nothing'}")
     for line in _steps(definition):
         click.echo(line)
 

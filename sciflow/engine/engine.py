@@ -312,7 +312,7 @@ class Engine:
         request = _request(retry_failed=retry_failed, only=only, force=force)
         from sciflow.engine.handle import SweepHandle  # noqa: PLC0415  with what reads a sweep
         from sciflow.engine.order import Order  # noqa: PLC0415  only sweeps that are submitted need it
-        from sciflow.engine.submit import check_unsubmitted, find_controller  # noqa: PLC0415  same
+        from sciflow.engine.submit import check_unsubmitted, find_controller, remove_unused  # noqa: PLC0415  same
 
         whole = _definition_of(workflow)
         definition = whole.without_reductions()
@@ -345,7 +345,12 @@ class Engine:
         if known is None:
             check_unsubmitted(directory)
         directory.add_definition(sweep.description)  # its status says what is to come
-        host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
+        try:
+            host.start(directory, Order.of(engine, whole, request, sweep.description["fingerprints"]))
+        except BaseException:
+            if known is None:
+                remove_unused(directory)
+            raise
         return SweepHandle(directory.path)
 
     def _tell(self, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ from sciflow.engine.preflight import load_in_fresh_process
 from sciflow.engine.turns import CONTROLLER_BYTES, MOST, Size, begins_of_turns, size_of_job
 from sciflow.errors import BatchError, SubmittedError
 from sciflow.quantities import parse_bytes, parse_seconds, render_bytes, render_seconds
-from sciflow.store.lease import check_free
+from sciflow.store.lease import check_free, newest_session
 from sciflow.store.submissions import FOLDER, newest_submission, word_of_nodes
 
 if TYPE_CHECKING:
@@ -104,6 +105,12 @@ def check_unsubmitted(directory: SweepDirectory) -> None:
     if is_new and not _is_gone(before) and not _has_ended(system, before.newest_job):
         raise SubmittedError(str(directory.path), str(before.facts.get("host", "")), _when(before), "a new job")
     before.tell_end("superseded", "its jobs left the queue before it ended")
+
+
+def remove_unused(directory: SweepDirectory) -> None:
+    """Remove a sweep directory that nobody has worked on, and that nothing was submitted from."""
+    if newest_submission(directory) is None and newest_session(directory.session_files) == 0:
+        shutil.rmtree(directory.path, ignore_errors=True)
 
 
 def _is_gone(submission: Submission) -> bool:

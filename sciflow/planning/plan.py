@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sciflow.planning.rows import RowSet
+from sciflow.quantities import render_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,10 +100,8 @@ class ClassPlan:
     def __str__(self) -> str:
         name = f" ({self.name})" if self.name else ""
         jobs = "1 job" if self.most_jobs == 1 else f"{self.most_jobs:,} jobs"
-        return (
-            f"workers for {', '.join(self.tasks)}{name}: {self.n_evaluations:,} evaluations, {self.resources}; "
-            f"at most {jobs}"
-        )
+        n = render_count(self.n_evaluations, "evaluation")
+        return f"workers for {', '.join(self.tasks)}{name}: {n}, {self.resources}; at most {jobs}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +186,10 @@ class Plan:
     def __str__(self) -> str:
         why = ", ".join(f"{len(rows):,} {reason}" for reason, rows in self.todo.items()) or "nothing"
         stale = f", {len(self.progress.stale):,} stale" if len(self.progress.stale) else ""
+        n = render_count(self.n_variants, "variant")
         lines = [
-            f"{self.workflow}: {self.n_variants:,} variants, {len(self.progress.done):,} done{stale}, to run: {why}",
-            *(f"  {task}: {n:,} evaluations" for task, n in self.n_evaluations.items()),
+            f"{self.workflow}: {n}, {len(self.progress.done):,} done{stale}, to run: {why}",
+            *(f"  {task}: {render_count(n, 'evaluation')}" for task, n in self.n_evaluations.items()),
             *(f"  {one}" for one in self.classes if self.n_todo),
             *(f"  {one}" for one in self.obstacles),
         ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sciflow.quantities import render_count
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
@@ -56,8 +58,9 @@ def _unclean(code: Facts) -> Iterator[str]:
         yield f"the files of repository {repository['name']!r} cannot be compared: {repository['problem']}"
     if repository.get("dirty"):
         yield f"files of repository {repository['name']!r} have changed since commit {str(repository['commit'])[:12]}"
-    if repository.get("n_untracked"):
-        yield f"{repository['n_untracked']:,} files of repository {repository['name']!r} are not under version control"
+    if n := repository.get("n_untracked"):
+        are = "is" if n == 1 else "are"
+        yield f"{render_count(n, 'file')} of repository {repository['name']!r} {are} not under version control"
 
 
 def _unhashed(inputs: Iterable[Facts]) -> Iterator[str]:

@@ -318,6 +318,8 @@ def test_what_cannot_be_sent_is_named(tmp_path):
                 workflow_of(lambda a: a)
             )
 
+    assert not (tmp_path / "refused").exists()
+
 
 class Unloadable:
     def __reduce__(self):
