@@ -95,3 +95,44 @@ def test_a_shared_run_that_failed_says_in_each_variant_where_that_was(tmp_path, 
         assert facts["failure"]["output"] == "loading\n"
         assert [task["status"] for task in facts["tasks"]] == ["failed", "not run"]
         assert "shared with other" not in str(trace)
+
+
+def test_the_traceback_of_a_failed_variant_is_in_its_trace_and_later_tasks_did_not_run(tmp_path):
+    def solve(k):
+        if k == 3:
+            raise ValueError("the matrix is singular")
+        return k
+
+    tasks = (("solve", solve, {}), ("use", lambda solve: {"y": solve}, {"depends_on": "solve"}))
+    results = sweep(tmp_path, *tasks, space={"k": range(5)})
+    text = str(results.provenance({"k": 3}))
+
+    assert "test_deaths.py" in text
+    assert 'raise ValueError("the matrix is singular")' in text
+    assert "), failed" in text
+    assert "), not run" in text
+    assert "shared with other variants" not in text
+
+
+def test_the_environment_of_a_shared_run_counts_for_all_variants_that_use_it(tmp_path):
+    def load(a):
+        os.environ["OMP_NUM_THREADS"] = "7"
+        import this  # noqa: F401  environments are looked at again when something was imported
+
+        return a
+
+    def use(load, b):
+        time.sleep(0.01)
+        return {"y": load * b}
+
+    tasks = (("load", load, {"deterministic": True}), ("use", use, {"depends_on": "load"}))
+    results = sweep(tmp_path, *tasks, space={"a": [1], "b": range(300)})
+    counts, threads = results.environment_counts(), results.environment_differences()["variables.OMP_NUM_THREADS"]
+    (seven,) = [digest for digest, value in threads.items() if value == "7"]
+
+    assert counts[seven] == 300
+    assert 0 < sum(n for digest, n in counts.items() if digest != seven) < 300
+    traces = [results.provenance({"a": 1, "b": b}) for b in range(300)]
+    elsewhere = [trace for trace in traces if trace.to_dict()["environment"]["digest"] != seven]
+    assert {trace.to_dict()["tasks"][0]["ran"]["environment"] for trace in elsewhere} == {seven}
+    assert f"environment {seven[:12]}" in str(elsewhere[0])
