@@ -184,8 +184,10 @@ def test_cores_are_limited_and_a_job_for_more_waits_for_ever_with_that_comment(t
         second = submit(pbs, "true", "-l", "select=1:ncpus=1")
         never = submit(pbs, "true", "-l", "select=1:ncpus=3")
         pbs.await_end(first, second)
+        until = time.monotonic() + 30
+        while not (jobs := {job.job_id: job for job in pbs.jobs()})[never].comment and time.monotonic() < until:
+            time.sleep(0.1)
 
-        jobs = {job.job_id: job for job in pbs.jobs()}
         assert jobs[second].start >= jobs[first].start + 1
         assert (jobs[never].state, jobs[never].comment[:15]) == ("Q", "Can Never Run: ")
 

@@ -65,7 +65,7 @@ def test_what_a_sweep_loses_to_jobs_of_higher_priority_is_done_later(sweep, tmp_
         table = run.join()
 
     assert_complete(table, 6)
-    assert lost_of(run) == {("preempted", None)}
+    assert lost_of(run) <= {("preempted", None)}  # a variant may end just in time
     assert "preempted" in ends_of(run)
 
 
