@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -180,6 +179,7 @@ class Loop:
     _in_flight: dict[int, tuple[Batch, Parcel]] = field(init=False, default_factory=dict[int, tuple[Batch, Parcel]])
     _mean_s: dict[str, float] = field(init=False, default_factory=dict[str, float])  # of the runs of a shared task
     _n_sent: Counter[str] = field(init=False, default_factory=Counter[str])  # batches in flight, by resource class
+    _n_staging: Counter[str] = field(init=False, default_factory=Counter[str])  # runs in flight, by shared task
     _max_cores: int | None = field(init=False, default=None)
     _number: int = field(init=False, default=0)
     _n_barren: int = field(init=False, default=0)
@@ -250,21 +250,20 @@ class Loop:
         return busy + asked.get(resource_class, 1) <= self._max_cores
 
     def _demand(self) -> dict[str, int]:
-        """How many runs wait for workers or are under way, by resource class: at most, for some may be shared.
+        """How many runs wait for workers or are under way, by resource class; none for one that is done for good.
 
         Where variants wait for workers of other classes, those that run them to their end have nothing to do meanwhile:
         one is enough until more than that is ready.
         """
         classes, backlog = self.sharing.classes, self._backlog
-        n_waiting = backlog.n_waiting
         demand = {one.name: self._n_sent[one.name] + backlog.n_ready(one.name) for one in classes.all}
         if not classes.is_mixed:
-            return {classes.final: demand[classes.final] + n_waiting}
-        for task, n in self.sharing.n_evaluations.items():
-            if (name := classes.of_task(task)) != classes.final:
-                share = n / max(self.sharing.n_variants, 1)
-                demand[name] = max(demand[name], self._n_sent[name] + math.ceil(n_waiting * share))
-        demand[classes.final] += n_waiting > 0
+            return {classes.final: demand[classes.final] + backlog.n_unready}
+        for task in self.sharing.tasks:
+            if (name := classes.of_task(task.name)) != classes.final:
+                n_unsent = backlog.n_unkept(task.name) - self._n_staging[task.name]
+                demand[name] = max(demand[name], self._n_sent[name] + n_unsent)
+        demand[classes.final] = max(demand[classes.final], int(backlog.n_unready > 0))
         return demand
 
     def _size(self, n_waiting: int) -> int:
@@ -290,6 +289,7 @@ class Loop:
         )
         self._in_flight[batch.number] = batch, parcel
         self._n_sent[batch.resource_class] += not parcel.is_large
+        self._n_staging[parcel.until] += len(parcel.positions)
         self._workers.submit(batch)
 
     # ------------------------------------------------------------------------------------------------------- settle
@@ -297,6 +297,7 @@ class Loop:
     def _settle(self, answer: Answer) -> None:
         batch, parcel = self._in_flight.pop(answer.batch.number)
         self._n_sent[batch.resource_class] -= not parcel.is_large
+        self._n_staging[parcel.until] -= len(parcel.positions)
         if answer.error is not None:
             raise answer.error
         ack = answer.ack

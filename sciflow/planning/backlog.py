@@ -8,7 +8,7 @@ parcels that need it wait for that, and the value is released when the last vari
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from sciflow.planning.rows import RowSet
+from sciflow.planning.sharing import count_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,6 +129,8 @@ class Backlog:
     _counts: dict[str, Numbers] = field(init=False, default_factory=dict[str, "Numbers"])
     _tasks: dict[str, SharedTask] = field(init=False)
     _together: dict[str, int] = field(init=False, default_factory=dict[str, int])  # runs of a task in one parcel
+    _n_runs: dict[str, int] = field(init=False, default_factory=dict[str, int])  # that the variants need, of a task
+    _n_kept: Counter[str] = field(init=False, default_factory=Counter[str])  # runs of a task that ever were
 
     def __post_init__(self) -> None:
         self._waiting = deque((attempt, positions) for attempt, positions in self.todo.items() if len(positions))
@@ -143,15 +146,25 @@ class Backlog:
     @property
     def n_waiting(self) -> int:
         """Variants that no worker has yet, without those that have workers of their own."""
+        return self.n_unready + sum(len(one.positions) for one in self._ready if not one.until and not one.is_large)
+
+    @property
+    def n_unready(self) -> int:
+        """Those of them that wait for their turn, or for shared runs."""
         waiting = sum(len(positions) for _, positions in self._waiting)
-        blocked = sum(len(one.positions) for one in self._blocked if one.stage is None)
-        return waiting + blocked + sum(len(one.positions) for one in self._ready if not one.until and not one.is_large)
+        return waiting + sum(len(one.positions) for one in self._blocked if one.stage is None)
 
     def n_ready(self, resource_class: str) -> int:
         """Runs that only wait for a worker of this class."""
         classes = self.sharing.classes
         ready = (one for one in self._ready if not one.is_large)
         return sum(len(one.positions) for one in ready if classes.of_task(one.until) == resource_class)
+
+    def n_unkept(self, task: str) -> int:
+        """Runs of a shared task that are still to be done, or under way: no more will ever be asked for."""
+        if task not in self._n_runs:
+            self._n_runs[task] = count_runs(self.sharing, self._tasks[task], self._all)
+        return self._n_runs[task] - self._n_kept[task]
 
     # ------------------------------------------------------------------------------------------------- handing out
 
@@ -309,7 +322,7 @@ class Backlog:
         done = {(task.name, run) for run in parcel.evaluations}
         self._staging -= done
         for run in parcel.evaluations:
-            self._kept[task.name][run] = self._n_needing(task, run)
+            self._keep(task, run)
         self._free(done)
 
     def keep(self, name: str, position: int) -> None:
@@ -317,8 +330,13 @@ class Backlog:
         task = self._tasks[name]
         run = self._run_at(task, position)
         self._staging.discard((name, run))
-        self._kept[name].setdefault(run, self._n_needing(task, run))
+        self._keep(task, run)
         self._free({(name, run)})
+
+    def _keep(self, task: SharedTask, run: int) -> None:
+        if run not in self._kept[task.name]:
+            self._kept[task.name][run] = self._n_needing(task, run)
+            self._n_kept[task.name] += 1
 
     def _free(self, done: set[Evaluation]) -> None:
         still: list[_Blocked] = []

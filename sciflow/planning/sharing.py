@@ -326,8 +326,18 @@ def count_evaluations(sharing: Sharing, rows: RowSet) -> dict[str, int]:
     if n == sharing.n_variants:
         return {**counts, **sharing.n_evaluations}
     for task in sharing.tasks if n else ():
-        needed = np.zeros(task.n_evaluations, dtype=np.bool_)
-        for some in rows.chunks():
-            needed[sharing.evaluations(task, sharing.positions(some))] = True
-        counts[task.name] = int(needed.sum())
+        counts[task.name] = _n_distinct(sharing, task, (sharing.positions(some) for some in rows.chunks()))
     return counts
+
+
+def count_runs(sharing: Sharing, task: SharedTask, positions: RowSet) -> int:
+    """How many runs of a shared task the variants at these positions need."""
+    n = len(positions)
+    return task.n_evaluations if n == sharing.n_variants else _n_distinct(sharing, task, positions.chunks())
+
+
+def _n_distinct(sharing: Sharing, task: SharedTask, positions: Iterable[Numbers]) -> int:
+    needed = np.zeros(task.n_evaluations, dtype=np.bool_)
+    for some in positions:
+        needed[sharing.evaluations(task, some)] = True
+    return int(needed.sum())
