@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from sciflow.errors import SweepError
 
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 KEYS_VARIABLE = "SCIFLOW_KEYS"
 
+_LOCK, _BOOT = "lock", "boot"
+
 
 @contextmanager
 def new_keys(owner: str) -> Generator[Security]:
     """A certificate and key for one scheduler and its workers, in files that are removed at the end.
 
-    What an earlier driver of the same *owner*, a word, had no time to remove is removed at the beginning.
+    What an earlier driver of the same *owner*, a word, had no time to remove is removed at the beginning, and what any
+    other left whose process was on this host and is dead.
 
     They are below ``$SCIFLOW_KEYS``, or else ``$XDG_STATE_HOME/sciflow/keys`` (``~/.local/state/sciflow/keys``), which
     the nodes must see.
@@ -35,12 +39,14 @@ def new_keys(owner: str) -> Generator[Security]:
         The folder cannot be made, or others may read it.
     """
     above = _private(keys_folder())
-    for stale in above.glob(f"{owner}-*"):
-        shutil.rmtree(stale, ignore_errors=True)
+    for found in above.iterdir():
+        if found.name.startswith(f"{owner}-") or _is_left_behind(found):
+            shutil.rmtree(found, ignore_errors=True)
     folder = above / f"{owner}-{uuid.uuid4().hex}"
     folder.mkdir(mode=0o700)
     try:
-        yield _written(folder)
+        with _held(folder):
+            yield _written(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -52,6 +58,49 @@ def keys_folder() -> Path:
         return Path(chosen)
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "sciflow" / "keys"
+
+
+@contextmanager
+def _held(folder: Path) -> Generator[None]:
+    """Keep a lock in a folder for as long as this process lives, unless its file system has none."""
+    with _created(folder / _BOOT) as file:
+        file.write(_boot())
+    new = folder / f"{_LOCK}.new"
+    with _created(new) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            new.unlink()
+        else:
+            new.rename(folder / _LOCK)  # one that can be seen is held, or its holder is dead
+        yield
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether the process that held the lock in a folder was on this host and is certainly dead.
+
+    Of locks of other hosts nothing is known: not all file systems share them.
+    """
+    try:
+        boot = (folder / _BOOT).read_text()
+        with (folder / _LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return boot != "" and boot == _boot()
+
+
+def _created(path: Path) -> TextIO:
+    """A new file that nobody else may read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
+
+
+def _boot() -> str:
+    """What tells this boot of this host from all others; empty where there is no such thing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _private(folder: Path) -> Path:
@@ -77,8 +126,7 @@ def _written(folder: Path) -> Security:
     made = Security.temporary()
     files = {"ca": made.tls_ca_file, "cert": made.tls_scheduler_cert, "key": made.tls_scheduler_key}
     for name, content in files.items():
-        descriptor = os.open(folder / f"{name}.pem", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with _created(folder / f"{name}.pem") as file:
             file.write(str(content))
     cert, key = str(folder / "cert.pem"), str(folder / "key.pem")
     return Security(

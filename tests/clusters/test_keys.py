@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,8 +31,9 @@ def test_nobody_else_can_look_at_keys_whatever_the_umask(folder):
         os.umask(before)
 
     assert len([path for path in everything if path.suffix == ".pem"]) == 3
-    assert {mode for path, mode in modes.items() if path.suffix == ".pem"} == {0o600}
-    assert {mode for path, mode in modes.items() if path.suffix != ".pem"} == {0o700}
+    folders = {path for path in everything if folder in {path, path.parent}}
+    assert {mode for path, mode in modes.items() if path in folders} == {0o700}
+    assert {mode for path, mode in modes.items() if path not in folders} == {0o600}
 
 
 def test_keys_are_gone_at_the_end_and_after_an_error(folder):
@@ -42,7 +45,7 @@ def test_keys_are_gone_at_the_end_and_after_an_error(folder):
     assert list(folder.iterdir()) == []
 
 
-def test_keys_that_a_lost_driver_left_are_removed_by_the_next_one_of_the_same_sweep_only(folder):
+def test_keys_without_a_lock_are_removed_by_the_next_driver_of_the_same_sweep_only(folder):
     for owner in ("abc", "abcd"):
         (folder / f"{owner}-0").mkdir(parents=True, mode=0o700)
         (folder / f"{owner}-0" / "key.pem").write_text("secret")
@@ -51,6 +54,32 @@ def test_keys_that_a_lost_driver_left_are_removed_by_the_next_one_of_the_same_sw
         pass
 
     assert [path.name for path in folder.iterdir()] == ["abcd-0"]
+
+
+HOLDING = """
+import sys, time
+from sciflow.clusters.keys import new_keys
+with new_keys("lost"):
+    print("here", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_keys_of_another_sweep_stay_while_its_driver_lives_and_go_when_it_was_killed(folder):
+    with subprocess.Popen([sys.executable, "-c", HOLDING], stdout=subprocess.PIPE) as driver:
+        try:
+            assert driver.stdout.readline() == b"here\n"
+            with new_keys("abc"):
+                assert sorted(path.name.partition("-")[0] for path in folder.iterdir()) == ["abc", "lost"]
+            left = list(folder.iterdir())
+            assert [path.name.partition("-")[0] for path in left] == ["lost"]
+        finally:
+            driver.kill()
+    assert list(folder.iterdir()) == left
+
+    with new_keys("abc"):
+        pass
+    assert list(folder.iterdir()) == []
 
 
 def test_two_sweeps_have_keys_of_their_own():
