@@ -30,6 +30,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SLURM_LOCAL = Path(__file__).parents[1] / ".ci" / "slurm-local"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Deal tests out to the processes of ``pytest -n`` so that none is left with the longest at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    for item in items:
+        if item.get_closest_marker("slurm"):  # they look at all jobs of their SLURM, of which each process has its own
+            item.add_marker(pytest.mark.xdist_group(f"slurm-{item.path.stem}"))
+
+
 @dataclass(frozen=True)
 class ThrowAwaySlurm:
     """A real SLURM of four nodes on this machine; `sbatch` and the like see it while the fixture lives."""
