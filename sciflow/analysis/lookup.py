@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sciflow.analysis.grouping import REPLICATE, group
 from sciflow.analysis.mixture import warn_of_mixture
-from sciflow.analysis.optimum import REPLICATE, group
 from sciflow.analysis.variants import headline, unknown_parameter
 from sciflow.canonical import identity_key, normalize
 from sciflow.errors import ResultsError, SpaceError

@@ -1,163 +1,262 @@
-"""The best variants by one metric."""
+"""The best variants, and which others are as good."""
 
 from __future__ import annotations
 
+import html
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciflow.analysis.mixture import warn_of_mixture
-from sciflow.canonical import identity_key
+from sciflow.analysis.objective import Goal, Weighted, parse_objective
+from sciflow.analysis.ranking import Ranking, rank
 from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
+    import pandas as pd
     from numpy.typing import NDArray
 
+    from sciflow.analysis.objective import Metric
     from sciflow.analysis.variants import Variants
-    from sciflow.space.table import Column, Table
     from sciflow.space.variant import Variant
 
-REPLICATE = "replicate"
+PLATEAU_SHARE: Final = 0.01
+"""Of the extent of a metric: differences up to this count as none where nothing else is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """Variants that agree on all parameters but some, averaged.
+class Optimum:
+    """The best variant, how sure its value is, and which others are as good.
 
     Attributes
     ----------
-    of_variant
-        The group of each variant, numbered in the order in which they come.
-    first
-        The first variant of each group.
-    size
-        How many variants each group has.
+    ranked_by : what is best, in words
+    variant : the best variant, without the parameters that were averaged over
+    value : the mean of the metric, or of the weighted sum
+    ci : the confidence interval of `value`, by Student's t; NaN where there is a single value. That the best was chosen
+        for its value makes it a little too good.
+    confidence : of `ci`
+    n : how many values were averaged
+    means : each metric that counts
+    ties : other variants with the same place
+    plateau : the best and those that are as good, best first; `criterion` says what as good means. Columns: parameters,
+        ``mean``, ``ci_low``, ``ci_high``, ``n``, ``worse_by``, ``p_value`` (NaN where no test was made)
+    criterion : what was asked of the plateau, in words
+    n_candidates : how many were compared
     """
 
-    of_variant: NDArray[np.int64]
-    first: NDArray[np.int64]
-    size: NDArray[np.int64]
+    ranked_by: str
+    variant: Variant
+    value: float
+    ci: tuple[float, float]
+    confidence: float
+    n: int
+    means: Mapping[str, float]
+    ties: tuple[Variant, ...]
+    plateau: pd.DataFrame
+    criterion: str
+    n_candidates: int
 
-    def means(self, values: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The mean over some variants of each group; NaN where there are none of it, or one of them is NaN."""
-        n = len(self.first)
-        counts = np.bincount(self.of_variant[rows], minlength=n)
-        sums = np.bincount(self.of_variant[rows], values[rows], minlength=n)
-        means = np.full(n, np.nan)
-        np.divide(sums, counts, out=means, where=counts > 0)
-        return means
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"{self.ranked_by}: {self._value_words()}",
+                f"  at {_words(self.variant)}",
+                *([f"  {', '.join(f'{k} = {v:.6g}' for k, v in self.means.items())}"] if len(self.means) > 1 else []),
+                *(f"  shared with {_words(tie)}" for tie in self.ties[:3]),
+                *([f"  and {len(self.ties) - 3:,} more"] if len(self.ties) > 3 else []),
+                f"  {self._plateau_words()}",
+            ]
+        )
 
+    __repr__ = __str__
 
-def group(table: Table, over: Iterable[str]) -> Groups:
-    """Put variants together that differ in the parameters *over* (and in derived ones) at most."""
-    left_out = set(over)
-    of_variant = np.zeros(table.n_rows, dtype=np.int64)
-    n_groups = 1
-    for known in table.parameters:
-        if known.name in left_out or known.derived:
-            continue
-        codes = _codes_by_value(table.columns[known.name])
-        # renumbered after each parameter, so that the numbers stay small
-        keys = of_variant * (int(codes.max(initial=0)) + 1) + codes
-        _, of_variant = np.unique(keys, return_inverse=True)
-        n_groups = int(of_variant.max(initial=-1)) + 1
-    first = np.full(n_groups, table.n_rows, dtype=np.int64)
-    np.minimum.at(first, of_variant, np.arange(table.n_rows))
-    order = np.argsort(first, kind="stable")
-    number = np.empty(n_groups, dtype=np.int64)
-    number[order] = np.arange(n_groups)
-    of_variant = number[of_variant]
-    return Groups(of_variant, first[order], np.bincount(of_variant, minlength=n_groups))
+    def _repr_html_(self) -> str:
+        rows = {**{name: str(value) for name, value in self.variant.items()}}
+        rows |= {name: f"{value:.6g}" for name, value in self.means.items()} if len(self.means) > 1 else {}
+        rows |= {"shared with": f"{len(self.ties):,} more"} if self.ties else {}
+        rows |= {"as good": self._plateau_words()}
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for name, value in rows.items()
+        )
+        return f"<table><caption>{html.escape(f'{self.ranked_by}: {self._value_words()}')}</caption>{body}</table>"
 
+    def _value_words(self) -> str:
+        if self.n < 2:
+            return f"{self.value:.6g} (one value, so no interval)"
+        low, high = self.ci
+        return f"{self.value:.6g}, {self.confidence:.0%} interval {low:.6g} to {high:.6g} of {self.n} values"
 
-def _codes_by_value(column: Column) -> NDArray[np.int64]:
-    """A code per variant, the same for values that are one value; 0 for a lack."""
-    keys: dict[object, int] = {}
-    places = [keys.setdefault(identity_key(value), len(keys) + 1) for value in column.pool.tolist()]
-    return np.array([*places, 0], dtype=np.int64)[column.codes]
+    def _plateau_words(self) -> str:
+        n = len(self.plateau)
+        if n == 1:
+            return f"no other of {self.n_candidates:,} is as good ({self.criterion})"
+        spans: list[str] = []
+        for name in self.variant:
+            values = self.plateau[name].dropna().unique().tolist()
+            if len(values) > 1:
+                numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+                many = f"{len(values)} values" if len(values) > 3 else ", ".join(map(str, values))
+                spans.append(f"{name} {min(values):.4g} to {max(values):.4g}" if numbers else f"{name}: {many}")
+        return f"{n:,} of {self.n_candidates:,} are as good ({self.criterion}): {'; '.join(spans)}"
 
 
 def find_best(
     variants: Variants,
-    metric: str,
+    metric: Metric,
     *,
     maximize: bool,
     where: str | None,
-    over: Sequence[str],
+    over: str | Iterable[str] | None,
     top: int,
 ) -> list[Variant]:
-    """The variants with the best values of *metric*, the best first; equal ones in the order of the space.
-
-    Variants that differ only in the parameters *over* count as one: their mean is ranked, and it takes
-    part only if each of them is done and has a number.
+    """The best variants, the best first; equal ones in the order of the space.
 
     Raises
     ------
     ResultsError
         There is no such metric or parameter, its values are not numbers, or no variant has one.
     """
-    if top < 1:
+    if isinstance(top, bool) or top < 1:
         raise ResultsError(f"top={top} asks for no variant; give 1 or more")
-    values = variants.numbers(metric)
-    table = variants.table
-    over = _known_names(over, table)
-    groups = group(table, over)
-    complete = np.bincount(groups.of_variant, np.isnan(values), minlength=len(groups.first)) == 0
-    if not variants.space_is_known and over:
-        # replicates that nobody ran are not listed: a smaller group is one that is not finished
-        complete &= groups.size == groups.size.max(initial=0)
-    chosen = np.ones(variants.n, dtype=np.bool_) if where is None else variants.matching(where)
-    means = groups.means(values, np.flatnonzero(chosen & complete[groups.of_variant]))
-    candidates = np.flatnonzero(~np.isnan(means))
-    if not len(candidates):
-        raise ResultsError(_nothing_to_rank(variants, metric, where, values, chosen))
-    ranks = chosen & np.isin(groups.of_variant, candidates)
-    warn_of_mixture(variants, f"values of {metric} that are compared", ranks, stacklevel=3)
-    scores = -means[candidates] if maximize else means[candidates]
-    ranked = candidates[np.argsort(scores, kind="stable")]
-    best = ranked[:top]
-    _tell_ties(metric, means[ranked], top)
-    found = table.take(groups.first[best]).variants()
-    return [variant.without(*over) for variant in found]
+    objective = parse_objective(metric, maximize=maximize)
+    ranking = rank(variants, objective, where=where, over=over, stacklevel=4)
+    _tell_ties(_name(objective), ranking, top)
+    return ranking.variant_of(ranking.candidates[:top])
 
 
-def _known_names(over: Sequence[str], table: Table) -> tuple[str, ...]:
-    """The parameters to average over; a sweep need not have replicates."""
-    names = [parameter.name for parameter in table.parameters]
-    unknown = [name for name in over if name not in names and name != REPLICATE]
-    if unknown:
-        raise ResultsError(f"over names {unknown[0]!r}, which is no parameter; parameters are {', '.join(names)}")
-    return tuple(name for name in over if name in names)
+def find_optimum(
+    variants: Variants,
+    metric: Metric,
+    *,
+    maximize: bool,
+    where: str | None,
+    over: str | Iterable[str] | None,
+    tolerance: float | None,
+    confidence: float,
+) -> Optimum:
+    """The best variant with its uncertainty, and the plateau around it.
+
+    Raises
+    ------
+    ResultsError
+        There is no such metric or parameter, its values are not numbers, or no variant has one.
+    """
+    objective = parse_objective(metric, maximize=maximize)
+    ranking = rank(variants, objective, where=where, over=over, stacklevel=4)
+    if tolerance is None and not isinstance(objective, Weighted) and objective[0].tolerance:
+        tolerance = objective[0].tolerance
+    members, p_values, criterion = _plateau(ranking, tolerance, confidence)
+    score, best = ranking.score, int(ranking.candidates[0])
+    half = score.half_width(confidence)
+    value = float(score.mean[best])
+    frame = ranking.frame(members).assign(
+        mean=score.mean[members],
+        ci_low=(score.mean - half)[members],
+        ci_high=(score.mean + half)[members],
+        n=score.n[members],
+        worse_by=np.abs(score.mean[members] - value),
+        p_value=p_values,
+    )
+    return Optimum(
+        ranked_by=_title(objective),
+        variant=ranking.variant_of(ranking.candidates[:1])[0],
+        value=value,
+        ci=(value - float(half[best]), value + float(half[best])),
+        confidence=confidence,
+        n=int(score.n[best]),
+        means={name: float(mine.mean[best]) for name, mine in ranking.means.items()},
+        ties=tuple(ranking.variant_of(ranking.candidates[1 : int((ranking.place == ranking.place[0]).sum())])),
+        plateau=frame,
+        criterion=criterion,
+        n_candidates=len(ranking.candidates),
+    )
 
 
-def _tell_ties(metric: str, means: NDArray[np.float64], top: int) -> None:
+def _plateau(
+    ranking: Ranking, tolerance: float | None, confidence: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], str]:
+    """Which candidates are as good as the best, the p-value of each, and what was asked of them.
+
+    With several values each, Welch's t-test against the best (Welch, Biometrika 34 (1947) 28), one-sided; else, and if
+    a tolerance is given, what is within it.
+    """
+    score, sign = ranking.score, -1.0 if ranking.maximize else 1.0
+    by_score = ranking.candidates[np.argsort(sign * score.mean[ranking.candidates], kind="stable")]
+    best = int(ranking.candidates[0])
+    with np.errstate(invalid="ignore"):
+        worse_by = sign * (score.mean[by_score] - score.mean[best])
+    worse_by = np.where(score.mean[by_score] == score.mean[best], 0.0, worse_by)
+    nothing = np.full(len(by_score), np.nan)
+    if tolerance is None and score.n[best] > 1:
+        p_values = _welch(ranking, best, by_score, worse_by)
+        level = 1 - confidence
+        kept = ~(p_values < level)
+        return by_score[kept], p_values[kept], f"not told from the best by Welch's t-test at p < {level:.2g}"
+    if tolerance is None:
+        finite = score.mean[by_score][np.isfinite(score.mean[by_score])]
+        tolerance = PLATEAU_SHARE * float(np.ptp(finite)) if len(finite) else 0.0
+        criterion = f"within {tolerance:.3g}, {PLATEAU_SHARE:.0%} of the extent; replicates would allow a test"
+    elif tolerance < 0:
+        raise ResultsError(f"tolerance={tolerance!r} is a difference that does not matter, from 0 on")
+    else:
+        criterion = f"within {tolerance:g}"
+    # a little more, so that a difference that is the tolerance but for rounding is in it
+    kept = worse_by <= tolerance + 4 * np.finfo(float).eps * max(1.0, abs(float(score.mean[best])))
+    return by_score[kept], nothing[kept], criterion
+
+
+def _welch(
+    ranking: Ranking, best: int, others: NDArray[np.int64], worse_by: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    from scipy import stats  # noqa: PLC0415  SciPy takes a while to import
+
+    score = ranking.score
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tested: Any = stats.ttest_ind_from_stats(
+            0.0, score.sd[best], score.n[best], worse_by, score.sd[others], score.n[others], equal_var=False
+        )
+    p_values = np.asarray(tested.pvalue) / 2
+    p_values = np.where(worse_by < 0, 1 - p_values, p_values)
+    # without any spread every difference counts; a single value tells nothing
+    exact = (score.sd[best] == 0) & (score.sd[others] == 0)
+    p_values = np.where(exact, np.where(worse_by > 0, 0.0, 1.0), p_values)
+    p_values[others == best] = 1.0
+    return p_values
+
+
+def _name(objective: tuple[Goal, ...] | Weighted) -> str:
+    if isinstance(objective, Weighted):
+        return str(objective)
+    return objective[0].metric if len(objective) == 1 else ", then ".join(goal.metric for goal in objective)
+
+
+def _title(objective: tuple[Goal, ...] | Weighted) -> str:
+    if isinstance(objective, Weighted):
+        return f"{'largest' if objective.maximize else 'smallest'} {objective} (each scaled to 0 … 1)"
+    first, *more = [f"{'largest' if goal.maximize else 'smallest'} {goal.metric}" for goal in objective]
+    return ", then ".join([first, *more])
+
+
+def _words(variant: Variant) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in variant.items()) or "the one variant"
+
+
+def _tell_ties(name: str, ranking: Ranking, top: int) -> None:
     """Warn if the last place that is given could as well have gone to somebody else."""
-    last = means[min(top, len(means)) - 1]
-    if top < len(means) and means[top] == last:
-        place = "best value" if top == 1 else f"value of place {top}"
+    place = ranking.place
+    last = place[min(top, len(place)) - 1]
+    if top < len(place) and place[top] == last:
+        ordinal = "best value" if top == 1 else f"value of place {top}"
+        value = float(ranking.score.mean[ranking.candidates[top - 1]])
         warnings.warn(
-            f"{int((means == last).sum())} variants share the {place} of {metric}, {last:.6g}; which of them is given "
-            f"goes by the order of the space, and top={int(np.flatnonzero(means == last)[-1]) + 1} gives them all",
+            f"{int((place == last).sum())} variants share the {ordinal} of {name}, {value:.6g}; which of them is given "
+            f"goes by the order of the space, and top={int(np.flatnonzero(place == last)[-1]) + 1} gives them all",
             UserWarning,
             stacklevel=4,
         )
-
-
-def _nothing_to_rank(
-    variants: Variants, metric: str, where: str | None, values: NDArray[np.float64], chosen: NDArray[np.bool_]
-) -> str:
-    counts = ", ".join(f"{n:,} {status}" for status, n in variants.counts().items())
-    if where is not None and not chosen.any():
-        return f"no variant satisfies {where!r} ({counts})"
-    if np.isnan(values).all():
-        return f"no variant has a value of {metric!r} ({counts}); results.failures() says why variants failed"
-    if where is not None and np.isnan(values[chosen]).all():
-        return f"no variant that satisfies {where!r} has a value of {metric!r} ({counts})"
-    return (
-        f"no group of replicates has a value of {metric!r} for each of its members ({counts}); "
-        "over=None ranks single variants"
-    )

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from sciflow.analysis.cells import sort_into_cells
 from sciflow.analysis.dataset import to_dataset
 from sciflow.analysis.export import export_results
 from sciflow.analysis.failures import group_failures
+from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.lookup import metric_of
 from sciflow.analysis.metadata import differences
 from sciflow.analysis.mixture import code_or_inputs, mixture_words, warn_of_mixture
-from sciflow.analysis.optimum import REPLICATE, find_best
+from sciflow.analysis.optimum import find_best, find_optimum
 from sciflow.analysis.origins import origins_of
+from sciflow.analysis.pareto import pareto_front
 from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
 from sciflow.analysis.surroundings import count_environments
@@ -33,13 +34,16 @@ from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pandas as pd
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from prov.model import ProvDocument
 
+    from sciflow.analysis.objective import Metric
+    from sciflow.analysis.optimum import Optimum
     from sciflow.analysis.origins import Origin
     from sciflow.analysis.performance import Performance
     from sciflow.analysis.trace import Trace
@@ -101,7 +105,10 @@ class Results:
     def _assembled(self) -> Assembled:
         if self._snapshot is None:
             self._snapshot = self._directory.snapshot()
-        return assemble(self._directory, "auto", self._snapshot)
+        return self._assemble("auto")
+
+    def _assemble(self, layout: Literal["auto", "dense", "flat"]) -> Assembled:
+        return assemble(self._directory, layout, self._snapshot)
 
     @cached_property
     def _variants(self) -> Variants:
@@ -130,7 +137,7 @@ class Results:
             raise ResultsError(f"layout {layout!r} is unknown; it is 'dense' or 'flat'")
         if layout == self._assembled.layout:
             return self.dataset
-        return with_reductions(to_dataset(assemble(self._directory, layout, self._snapshot)), self.directory)
+        return with_reductions(to_dataset(self._assemble(layout)), self.directory)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per variant: parameters, status, and the outputs that are one value each; ids are the index.
@@ -189,7 +196,7 @@ class Results:
 
     def find_optimal_parameters(
         self,
-        metric: str,
+        metric: Metric,
         maximize: bool = True,  # noqa: FBT001, FBT002  users write maximize=True, and the first example has it so
         *,
         where: str | None = None,
@@ -199,12 +206,18 @@ class Results:
         """The variant with the best value of a metric; a list of the best ones if *top* is more than 1.
 
         Failed and missing variants, and NaN, never win. A tie is told by a warning, and that different code made what
-        is compared.
+        is compared. `optimum` says how sure the best is.
 
         Parameters
         ----------
+        metric
+            A name. Or a mapping of names to weights, such as ``{"accuracy": 1, "runtime_s": -0.1}``: each metric is
+            scaled to 0 for the smallest mean of all candidates and 1 for the largest, and the weighted sum is ranked.
+            Or a sequence, ranked by its first entry, and where that is equal by the next: names,
+            ``(name, "max" | "min")``, or ``(name, "max" | "min", tolerance)`` where smaller differences do not matter.
         where
-            Choose among the variants for which this condition holds, as in `query`.
+            Choose among the variants for which this condition holds, as in `query`. A condition on metrics is asked of
+            their means over replicates, unless it also names ``replicate`` or what became of a variant.
         over
             Parameters to average over: variants that differ only in these are ranked by their mean, as far
             as all of them are done, and returned without them. None ranks single variants.
@@ -214,9 +227,85 @@ class Results:
         ResultsError
             There is no such metric, or no variant has a value of it.
         """
-        names = () if over is None else (over,) if isinstance(over, str) else tuple(over)
-        best = find_best(self._variants, metric, maximize=maximize, where=where, over=names, top=top)
+        best = find_best(self._variants, metric, maximize=maximize, where=where, over=over, top=top)
         return best if top > 1 else best[0]
+
+    def optimum(
+        self,
+        metric: Metric,
+        maximize: bool = True,  # noqa: FBT001, FBT002  as in find_optimal_parameters
+        *,
+        where: str | None = None,
+        over: str | Iterable[str] | None = REPLICATE,
+        tolerance: float | None = None,
+        confidence: float = 0.95,
+    ) -> Optimum:
+        """The best variant with the confidence interval of its value, ties, and which others are as good.
+
+        Parameters
+        ----------
+        metric, maximize, where, over
+            As in `find_optimal_parameters`.
+        tolerance
+            Variants whose mean is worse by this at most are as good. By default a test against the best decides if
+            there are replicates, else 1 % of the metric's extent.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, or no variant has a value of it.
+        """
+        return find_optimum(
+            self._variants,
+            metric,
+            maximize=maximize,
+            where=where,
+            over=over,
+            tolerance=tolerance,
+            confidence=confidence,
+        )
+
+    def pareto_front(
+        self,
+        directions: Mapping[str, str],
+        *,
+        where: str | None = None,
+        over: str | Iterable[str] | None = REPLICATE,
+    ) -> pd.DataFrame:
+        """The variants that no other one beats in every metric: parameters and means, best by the first metric first.
+
+        Parameters
+        ----------
+        directions
+            Metric to ``"max"`` or ``"min"``, such as ``{"accuracy": "max", "runtime_s": "min"}``.
+        where, over
+            As in `find_optimal_parameters`.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, or no variant has a value of each.
+        """
+        return pareto_front(self._variants, directions, where=where, over=over)
+
+    def iter_variants(self, where: str | None = None) -> Iterator[tuple[Variant, dict[str, Any]]]:
+        """Each variant with what is recorded of it, in the order of the space, a few at a time.
+
+        ``status``, ``attempt``, ``runtime_s`` and ``failure`` of each, and its outputs if it is done.
+
+        Parameters
+        ----------
+        where
+            Only variants for which this condition holds, as in `query`.
+
+        Raises
+        ------
+        ResultsError
+            The condition is not understood.
+        """
+        variants = self._variants
+        rows = np.arange(variants.n) if where is None else np.flatnonzero(variants.matching(where))
+        return variants.each(rows)
 
     def get_metric(self, params: Variant | Mapping[str, object] | str, metric: str) -> Any:
         """The value of a metric of one variant, averaged over its replicates.
@@ -310,14 +399,20 @@ class Results:
 
     # ------------------------------------------------------------------------------------------------------- figures
 
-    def plot(self, figure: str | Mapping[str, object] | FigureSpec) -> Figure:
+    def plot(
+        self, figure: str | Mapping[str, object] | FigureSpec, *, style: str | None = None, ax: Axes | None = None
+    ) -> Figure:
         """Draw a figure.
 
         Parameters
         ----------
         figure
             The name of one that the workflow asked for, or what `add_visualization` takes, such as
-            ``{"type": "heatmap", "x_axis": "a", "y_axis": "b", "value": "loss"}``.
+            ``{"type": "line", "x": "temperature", "y": "energy", "hue": "size"}``.
+        style
+            ``"notebook"``, ``"paper"`` (one column wide) or ``"talk"``.
+        ax
+            matplotlib axes to draw on instead of a figure of its own.
 
         Raises
         ------
@@ -331,11 +426,11 @@ class Results:
             spec = figures[figure]
         else:
             spec = figure if isinstance(figure, FigureSpec) else parse_figure("figure", figure)
-        return self._draw(spec)
+        return self._draw(spec, style, ax)
 
     def visualize(self) -> dict[str, Figure]:
         """All figures that the workflow asked for, by name."""
-        return {name: self._draw(spec) for name, spec in self._figures().items()}
+        return {name: self._draw(spec, None, None) for name, spec in self._figures().items()}
 
     def _figures(self) -> dict[str, FigureSpec]:
         found: dict[str, FigureSpec] = {}
@@ -347,26 +442,18 @@ class Results:
                 raise ResultsError(f"the sweep asks for a figure that this release cannot draw: {error}") from error
         return found
 
-    def _draw(self, spec: FigureSpec) -> Figure:
-        from sciflow.analysis.plots import draw_heatmap  # noqa: PLC0415  brings matplotlib
+    def _draw(self, spec: FigureSpec, style: str | None, ax: Axes | None) -> Figure:
+        from sciflow.analysis.plots.registry import PLOTS  # noqa: PLC0415  brings matplotlib
 
         variants = self._variants
-        parameters = {known.name: known.unit for known in variants.table.parameters}
-        for name in spec.parameters:
-            if name not in parameters:
-                raise ResultsError(
-                    f"figure {spec.name!r} is over {name!r}, which is no parameter of the sweep; "
-                    f"parameters are {', '.join(parameters)}"
-                )
-        values = variants.numbers(spec.value)
-        warn_of_mixture(variants, f"values of {spec.value} in figure {spec.name!r}", ~np.isnan(values), stacklevel=3)
-        panels = sort_into_cells(spec, variants.table, values)
-        units = {name: unit for name, unit in parameters.items() if unit is not None}
-        if spec.value in self._assembled.outputs:
-            units[spec.value] = str(self._assembled.outputs[spec.value].attributes.get("units", ""))
-        elif spec.value == "runtime_s":
-            units[spec.value] = "s"
-        return draw_heatmap(spec, panels, units)
+        for metric in {*spec.metrics, *spec.columns} & {*variants.metrics, "runtime_s"}:
+            what = f"values of {metric} in figure {spec.name!r}"
+            warn_of_mixture(variants, what, variants.done, stacklevel=3)
+        plot = PLOTS[spec.type]
+        try:
+            return plot.draw(plot.source(self), **spec.options, style=style, ax=ax)
+        except ResultsError as error:
+            raise ResultsError(f"figure {spec.name!r}: {error}") from error
 
     # ------------------------------------------------------------------------------------------------------- outside
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import pandas as pd
 
+from sciflow.analysis.condition import holds, names_in
 from sciflow.canonical import from_plain
 from sciflow.errors import ResultsError
 from sciflow.space.table import Column, Table, objects
@@ -20,7 +22,11 @@ from sciflow.store.column import ID, ID_BYTES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled, Coordinate
+
+_MOST_ROWS: Final = 4096
+_BLOCK_BYTES: Final = 64 * 2**20
 
 FACTS = ("status", "attempt", "runtime_s", "failure")
 """What is known of every variant besides its outputs."""
@@ -115,6 +121,11 @@ class Variants:
         """Names of the outputs with one value per variant, in the order in which they were recorded."""
         return [name for name, output in self._assembled.outputs.items() if isinstance(output, ScalarOutput)]
 
+    @property
+    def numeric_metrics(self) -> list[str]:
+        """The metrics whose values are real numbers, or true and false."""
+        return [name for name in self.metrics if self.scalar(name).dtype.kind in "biuf"]
+
     def scalar(self, name: str) -> NDArray[Any]:
         """One value per variant of an output, or of ``runtime_s`` or ``attempt``.
 
@@ -168,16 +179,69 @@ class Variants:
     def frame(self) -> pd.DataFrame:
         """All variants as a table: parameters, facts, and the outputs with one value; ``variant`` is the index."""
         parameters = {name: _unmasked(array) for name, array in self.table.arrays().items()}
-        facts = {
-            "status": objects(STATUS_MEANINGS)[self.status],
-            "attempt": self.scalar("attempt"),
-            "runtime_s": self.scalar("runtime_s"),
-            "failure": self.failure_headlines[self.failure],
-            **({STALE: self.stale} if self.shows_stale else {}),
-        }
         outputs = {name: self.scalar(name) for name in self.metrics}
-        columns: dict[str, Any] = {**parameters, **facts, **outputs}
+        columns: dict[str, Any] = {**parameters, **{name: self._fact(name) for name in self._facts}, **outputs}
         return pd.DataFrame(columns, index=pd.Index(self.ids, name="variant"), copy=False)
+
+    @property
+    def _facts(self) -> tuple[str, ...]:
+        return (*FACTS, STALE) if self.shows_stale else FACTS
+
+    def _fact(self, name: str) -> NDArray[Any]:
+        if name == "status":
+            return objects(STATUS_MEANINGS)[self.status]
+        if name == "failure":
+            return self.failure_headlines[self.failure]
+        return self.stale if name == STALE else self.scalar(name)
+
+    def columns(self, names: Iterable[str]) -> pd.DataFrame:
+        """Some columns of `frame`, without the others and without ids, which take most of the time."""
+        wanted = list(names)
+        parameters = self.table.only(wanted).arrays()
+        return pd.DataFrame(
+            {
+                name: _unmasked(parameters[name])
+                if name in parameters
+                else self._fact(name)
+                if name in self._facts
+                else self.scalar(name)
+                for name in wanted
+            },
+            index=pd.RangeIndex(self.n),
+            copy=False,
+        )
+
+    def each(self, rows: NDArray[np.int64]) -> Iterator[tuple[Variant, dict[str, Any]]]:
+        """Some variants, each with what is recorded of it; a few at a time are read."""
+        row_bytes = sum(one.dtype.itemsize * math.prod(one.extent) for one in self._arrays.values())
+        n_rows = max(1, min(_MOST_ROWS, _BLOCK_BYTES // max(1, row_bytes)))
+        for start in range(0, len(rows), n_rows):
+            yield from self._records(rows[start : start + n_rows])
+
+    @property
+    def _arrays(self) -> dict[str, ArrayOutput]:
+        outputs = self._assembled.outputs.items()
+        return {name: output for name, output in outputs if isinstance(output, ArrayOutput)}
+
+    def _records(self, rows: NDArray[np.int64]) -> Iterator[tuple[Variant, dict[str, Any]]]:
+        table = self._assembled.table(rows)
+        variants = (self.table.take(rows) if table is None else table).variants()
+        facts = {name: self._fact_of(name, rows) for name in self._facts}
+        outputs: dict[str, Iterable[Any]] = {name: self.scalar(name)[rows].tolist() for name in self.metrics}
+        outputs |= {name: output.gather(rows) for name, output in self._arrays.items()}
+        done = self.done[rows].tolist()
+        known = zip(*facts.values(), strict=True)
+        recorded = zip(*outputs.values(), strict=True) if outputs else (() for _ in done)
+        for variant, is_done, fact, record in zip(variants, done, known, recorded, strict=True):
+            mine = dict(zip(outputs, record, strict=True)) if is_done else {}
+            yield variant, dict(zip(facts, fact, strict=True)) | mine
+
+    def _fact_of(self, name: str, rows: NDArray[np.int64]) -> list[Any]:
+        if name == "status":
+            return [STATUS_MEANINGS[code] for code in self.status[rows].tolist()]
+        if name == "failure":
+            return self.failure_headlines[self.failure[rows]].tolist()
+        return (self.stale if name == STALE else self.scalar(name))[rows].tolist()
 
     def matching(self, query: str) -> NDArray[np.bool_]:
         """For which variants a condition on parameters, facts and outputs holds.
@@ -187,23 +251,25 @@ class Variants:
         ResultsError
             It is not understood, or names something that is not there.
         """
+        # "not stale" is understood also when nothing is
+        also = {} if self.shows_stale else {STALE: pd.Series(self.stale)}
+        taken = {*self.table.columns, *self._facts, *self.metrics}
+        also = {name: column for name, column in also.items() if name not in taken}
+        names = names_in(query, {*taken, *also})
+        # a table of what is named alone is several times faster; what it cannot answer, or explain, the whole one can
+        frame = self.frame if names is None else self.columns(name for name in sorted(names) if name in taken)
+        also = {name: column.set_axis(frame.index) for name, column in also.items()}
         try:
-            # "not stale" is understood also when nothing is
-            more = [] if STALE in self.frame else [{STALE: pd.Series(self.stale, index=self.frame.index)}]
-            # empty scopes: a query sees the table, not the variables of whoever calls
-            found: Any = self.frame.eval(query, engine="python", local_dict={}, global_dict={}, resolvers=more)
+            return holds(query, frame, also)
         except pd.errors.UndefinedVariableError as error:
             name = str(error).split("'")[1]
             raise _unknown(f"the query {query!r} names {name!r}, which is no column", name, self.frame) from None
-        except Exception as error:
-            raise ResultsError(
-                f"the query {query!r} is not understood ({type(error).__name__}: {error}); "
-                "write it like \"learning_rate < 0.05 and status == 'done'\""
-            ) from error
-        mask = np.asarray(found)
-        if mask.shape != (self.n,) or mask.dtype.kind not in "bO":
-            raise ResultsError(f"the query {query!r} is not a condition; compare something, such as 'runtime_s > 10'")
-        return cast("NDArray[np.bool_]", mask.astype(bool))
+
+
+def parameter_frame(table: Table) -> pd.DataFrame:
+    """The parameters of variants as a table; their ids are its index."""
+    columns = {name: _unmasked(array) for name, array in table.arrays().items()}
+    return pd.DataFrame(columns, index=pd.Index(table.ids(), name="variant"), copy=False)
 
 
 def headline(failure: Mapping[str, Any]) -> str:
