@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sciflow.engine.capture import NOT_CAPTURED
 from sciflow.engine.origin import folder_of, look_at_code
 from sciflow.errors import MetadataError
 from sciflow.provenance.environment import surroundings_of
-from sciflow.provenance.requirements import unmet_metadata
+from sciflow.provenance.requirements import of_code_or_environment, unmet_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -29,12 +28,33 @@ def missing_metadata(
     inputs : as the sweep's description has them
     is_full : whether code and environment would be recorded at all
     """
-    if not definition.metadata_requirements:
-        return []
+    required = definition.metadata_requirements
+    unseen = [] if is_full else of_code_or_environment(required)
+    seen = [name for name in required if name not in unseen]
+    missing = [f"{name}: capture='minimal' does not look" for name in unseen]
+    if not seen:
+        return missing
+    if not is_full:
+        return missing + unmet_metadata(seen, {}, inputs, {})
     folder = folder_of(definition)
-    code: Mapping[str, Any] = look_at_code(folder, sweep) if is_full else {"repository": None, **NOT_CAPTURED}
-    environment = surroundings_of(folder).record() if is_full else NOT_CAPTURED
-    return unmet_metadata(definition.metadata_requirements, code, inputs, environment)
+    return unmet_metadata(seen, look_at_code(folder, sweep), inputs, surroundings_of(folder).record())
+
+
+def refuse_unseen(definition: Definition, *, is_full: bool) -> None:
+    """Refuse a workflow that requires to be known what is not looked at.
+
+    Raises
+    ------
+    MetadataError
+        So it is.
+    """
+    unseen = [] if is_full else of_code_or_environment(definition.metadata_requirements)
+    if unseen:
+        raise MetadataError(
+            f"nothing was run: workflow {definition.name!r} requires {', '.join(unseen)}, and capture='minimal' looks "
+            "neither at the code's repository nor at the environment; leave out capture='minimal', or these "
+            "requirements of workflow.set_metadata_requirements(...)"
+        )
 
 
 def refuse_undocumented(definition: Definition, missing: Sequence[str]) -> None:

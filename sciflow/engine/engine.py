@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sciflow.engine.capture import Capture, Extent
-from sciflow.engine.documentation import missing_metadata, refuse_undocumented
+from sciflow.engine.documentation import missing_metadata, refuse_undocumented, refuse_unseen
 from sciflow.engine.driver import Driver
 from sciflow.engine.fitting import refuse_endless
 from sciflow.engine.gate import Gate
@@ -83,7 +83,8 @@ class Engine:
         once for each such environment, and records which results are of it; "error" runs nothing there and ends.
     capture : {"full", "minimal"}, default "full"
         What is recorded of where numbers come from. "minimal" leaves out the repository, the environment, CPU time,
-        memory, reading and writing of each variant, and what failures warned of and printed.
+        memory, reading and writing of each variant, and what failures warned of and printed; so it goes neither with
+        ``on_environment_mismatch="error"`` nor with a workflow that requires to know these.
     capture_output : bool, default False
         Keep all that each variant prints, up to 1 MiB, in ``logs/<variant>.log``, also of those that do not fail.
     allow_close : bool, default False
@@ -137,6 +138,11 @@ class Engine:
         _one_of("on_stale", self.on_stale, OnStale)
         _one_of("on_environment_mismatch", on_environment_mismatch, OnMismatch)
         _one_of("capture", capture, Extent)
+        if capture == "minimal" and on_environment_mismatch == "error":
+            raise SweepError(
+                "capture='minimal' looks at no environment, so on_environment_mismatch='error' could refuse none: "
+                "leave out one of the two"
+            )
         self.capture = Capture(capture, keeps_output=capture_output)
 
     def __repr__(self) -> str:
@@ -231,6 +237,7 @@ class Engine:
             It was asked to stop.
         """
         definition = whole.without_reductions()
+        refuse_unseen(definition, is_full=self.capture.is_full)
         reductions = self._reductions_of(whole)
         directory = SweepDirectory.create_or_open(self.directory / definition.name, definition.name, definition.seed)
         fingerprints = None if charge is None else charge.origin.fingerprints
@@ -316,6 +323,7 @@ class Engine:
 
         whole = _definition_of(workflow)
         definition = whole.without_reductions()
+        refuse_unseen(definition, is_full=self.capture.is_full)
         reductions = self._reductions_of(whole)
         host = find_controller(overrides.get().get("controller", controller), self.cluster)
         named = definition.name, definition.seed

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import cloudpickle
 
 from sciflow.clusters.shipping import Shipment, open_shipment
+from sciflow.engine.capture import NOT_CAPTURED
 from sciflow.engine.charge import Origin
 from sciflow.engine.origin import capture, folder_of
 from sciflow.engine.preflight import freeze
@@ -65,8 +66,10 @@ class Order:
     def of(cls, engine: Engine, definition: Definition, request: Request, fingerprints: Mapping[str, str]) -> Self:
         """Take down what is asked for, with the code as it is now."""
         sources = freeze(definition)
-        code = capture(folder_of(definition), engine.directory / definition.name)
-        origin = Origin(sources, code.record(sources), fingerprints)
+        code: Mapping[str, Any] = {"repository": None, **NOT_CAPTURED}
+        if engine.capture.is_full:
+            code = capture(folder_of(definition), engine.directory / definition.name).record(sources)
+        origin = Origin(sources, code, fingerprints)
         return cls(engine, definition, request, origin, tuple(sys.argv), datetime.now(UTC))
 
     @property

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     Facts = Mapping[str, Any]
 
 _MOST: Final = 5  # files and packages that are named
+_OF_INPUTS: Final = frozenset({"inputs_declared", "inputs_hashed"})
+
+
+def of_code_or_environment(requirements: Iterable[str]) -> list[str]:
+    """Those of the *requirements* that only who looks at the code and the environment can say are met."""
+    return [name for name in requirements if name not in _OF_INPUTS]
 
 
 def unmet_metadata(

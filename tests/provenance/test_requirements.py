@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import sciflow
-from sciflow.errors import MetadataError, WorkflowError
+from sciflow.errors import MetadataError, SweepError, WorkflowError
 from sciflow.provenance.requirements import unmet_metadata
 from sciflow.workflow.metadata import METADATA_REQUIREMENTS
 
@@ -63,6 +63,34 @@ def test_a_sweep_that_lacks_what_it_requires_is_refused_before_anything_runs(tmp
     workflow.add_input("data.csv")
     sciflow.Engine("inline", progress=False).execute_parameter_sweep(workflow)
     assert ran == [1]
+
+
+def test_what_minimal_capture_does_not_look_at_cannot_be_required_with_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("1")
+    workflow = sciflow.ExperimentalWorkflow("strict")
+    workflow.add_task("work", lambda a: a)
+    workflow.add_parameter_space({"a": [1]})
+    workflow.add_input("data.csv")
+    workflow.set_metadata_requirements({"git_clean": True, "inputs_hashed": True, "lock_file": True})
+    engine = sciflow.Engine("inline", progress=False, capture="minimal")
+
+    for call in (engine.execute_parameter_sweep, engine.submit):
+        with pytest.raises(MetadataError, match="requires git_clean, lock_file, and capture='minimal' looks neither"):
+            call(workflow)
+    assert not (tmp_path / "sweeps").exists()
+    assert engine.plan(workflow).obstacles == (
+        "metadata missing: git_clean: capture='minimal' does not look",
+        "metadata missing: lock_file: capture='minimal' does not look",
+    )
+
+    workflow.set_metadata_requirements({"inputs_hashed": True, "inputs_declared": True})
+    assert engine.execute_parameter_sweep(workflow).status()["done"] == 1
+
+
+def test_an_engine_that_looks_at_no_environment_cannot_refuse_one() -> None:
+    with pytest.raises(SweepError, match="capture='minimal' looks at no environment"):
+        sciflow.Engine("inline", capture="minimal", on_environment_mismatch="error")
 
 
 @pytest.mark.parametrize(
