@@ -31,7 +31,7 @@ def function_syntax(code: CodeType) -> str | None:
         return None
     found = [node for node in ast.walk(tree) if _is_function(node) and _starts(node, code)]
     if code.co_name == _LAMBDA:  # several may start on one line; the instructions know their columns
-        found = [node for node in found if _spans(node, code)]
+        found = [node for node in found if isinstance(node, ast.Lambda) and _spans(node, code)]
     return normalise(found[-1]) if found else None
 
 
@@ -170,10 +170,8 @@ def _starts(node: ast.AST, code: CodeType) -> bool:
     return isinstance(node, ast.Lambda) and code.co_name == _LAMBDA and node.lineno == code.co_firstlineno
 
 
-def _spans(node: ast.AST, code: CodeType) -> bool:
+def _spans(node: ast.Lambda, code: CodeType) -> bool:
     """Whether the body of a lambda is exactly where the instructions of *code* come from."""
-    if not isinstance(node, ast.Lambda):
-        return False
     body = node.body
     places = {
         ((line, column), (end_line, end_column))

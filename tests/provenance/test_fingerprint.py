@@ -513,6 +513,59 @@ def test_what_a_cache_of_the_module_holds_does_not_matter_but_its_literal_does(t
     assert fingerprint(importlib.reload(module).f) != before
 
 
+@pytest.mark.parametrize("bound", ["TABLE = {}\nTABLE['a'] = 1", "TABLE = dict(a=1)"])
+def test_a_table_that_the_module_fills_itself_counts_by_its_content(tmp_path, bound):
+    def of(number):
+        file = tmp_path / f"table{number}.py"
+        file.write_text(f"{bound.replace('1', str(number))}\ndef f(x):\n    return TABLE[x]\n")
+        return fingerprint(compiled(file.read_text(), filename=str(file)))
+
+    assert of(1) == of(1)
+    assert of(1) != of(2)
+
+
+def test_the_members_of_a_set_count_and_their_order_does_not():
+    def of(members):
+        return fingerprint(compiled(f"def f(x, allowed={members}):\n    return x in allowed"))
+
+    assert of("frozenset(['b', 'a', 'c'])") == of("frozenset(['c', 'a', 'b'])")
+    assert of("{max, min}") == of("{min, max}")
+    assert len({of("frozenset(['a'])"), of("{'a'}"), of("{'b'}"), of("{max, min}"), of("{max, sum}")}) == 5
+
+
+class _Tensor:
+    """Has of a torch.Tensor what matters here; its pickle holds where its memory lies."""
+
+    __module__ = "torch"
+
+    def __init__(self, *numbers):
+        self._numbers = np.array(numbers)
+
+    def __reduce__(self):
+        return _Tensor, (id(self),)
+
+    def __repr__(self):
+        return "tensor(...)"
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def numpy(self):
+        return self._numbers
+
+
+def test_a_tensor_counts_by_its_numbers():
+    def of(*numbers):
+        function = compiled("def f(x):\n    return WEIGHTS * x")
+        function.__globals__["WEIGHTS"] = _Tensor(*numbers)
+        return fingerprint(function)
+
+    assert of(1.0, 2.0) == of(1.0, 2.0)
+    assert of(1.0, 2.0) != of(1.0, 2.5)
+
+
 PROJECT = {
     "study.py": """
         from dataclasses import dataclass, field
