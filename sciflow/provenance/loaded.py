@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
+from sciflow.provenance.rewriting import is_rewritten, may_come_from
 from sciflow.provenance.syntax import parse_source
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def is_as_loaded(module: ModuleType, filename: str) -> bool:
 
     A file that was last touched before this process began does. A younger one may have been edited before the
     import or after it, which Python does not note: it counts as edited when the compiled file beside it is of
-    another version, or when a function or a plain constant of the module is not what the source says.
+    another version, or when a function or a plain constant of the module is not what the source says. Functions of a
+    module that was changed as it was loaded, as pytest does, are compared as far as that allows.
     """
     try:
         facts = os.stat(filename)  # noqa: PTH116  text only, and often
@@ -50,7 +53,10 @@ def _says_the_same(module: ModuleType, filename: str, size: int) -> bool:
     if parsed is None:
         return size == 0 and not own_code
     written, is_compiled_from = parsed
-    return all(map(is_compiled_from, own_code)) and not _differing(module, written)
+    others = [one for one in own_code if not is_compiled_from(one)]
+    if others and is_rewritten(module):
+        others = [*itertools.filterfalse(may_come_from(written, filename), others)]
+    return not others and not _differing(module, written)
 
 
 @cache
@@ -61,16 +67,15 @@ def _process_began() -> float:
 def _compiled_from_another_version(module: ModuleType, facts: os.stat_result) -> bool:
     """Whether the .pyc that an import leaves is of another source file than the one with these *facts* (PEP 552)."""
     cached: str | None = getattr(module, "__cached__", None)
-    if cached is None or sys.dont_write_bytecode:
+    if cached is None or sys.dont_write_bytecode or is_rewritten(module):  # rewritten ones are kept elsewhere
         return False
     try:
         with open(cached, "rb") as file:  # noqa: PTH123  text only
             head = file.read(16)
-        if not os.access(cached, os.W_OK):  # an import could not have renewed it
-            return False
     except OSError:
         return False
-    if len(head) < 16 or head[4:8] != bytes(4):  # hash-based ones say nothing of times
+    is_of_a_time = len(head) == 16 and head[4:8] == bytes(4)  # hash-based ones say nothing of times
+    if not is_of_a_time or not os.access(cached, os.W_OK):  # an import could not have renewed it
         return False
     mtime, size = int.from_bytes(head[8:12], "little"), int.from_bytes(head[12:16], "little")
     return (mtime, size) != (int(facts.st_mtime) & 0xFFFFFFFF, facts.st_size & 0xFFFFFFFF)
