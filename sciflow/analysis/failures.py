@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from sciflow.analysis.cells import label_values
+from sciflow.analysis.labels import label_values
 from sciflow.canonical import identity_key
 from sciflow.store.assembled import FAILED
 

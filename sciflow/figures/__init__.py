@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from sciflow.figures.spec import Figure, Heatmap, parse_figure
+from sciflow.figures.spec import Figure, parse_figure
+from sciflow.figures.types import TYPES
 
-__all__ = ["Figure", "Heatmap", "parse_figure"]
+__all__ = ["TYPES", "Figure", "parse_figure"]

@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import TypeAlias, cast
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from sciflow.errors import WorkflowError
+from sciflow.figures.keys import GOALS, read_options
+from sciflow.figures.types import ALIASES, COMMON, TYPES
 
-HEATMAP_KEYS = ("type", "x_axis", "y_axis", "value", "facet_by", "title")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sciflow.figures.keys import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Heatmap:
-    """A metric over two parameters, one panel per combination of the *facet_by* parameters."""
+class Figure:
+    """A figure that somebody asked for; `parse_figure` makes and checks one.
+
+    Attributes
+    ----------
+    type
+        One of `sciflow.figures.types.TYPES`, such as ``"line"``.
+    given
+        The options, as values that hash.
+    """
 
     name: str
-    x_axis: str
-    y_axis: str
-    value: str
-    facet_by: tuple[str, ...] = ()
-    title: str | None = None
+    type: str
+    given: tuple[tuple[str, Any], ...]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords of the function that draws it."""
+        keys = _keys(self.type)
+        return {key: dict(value) if keys[key].read is GOALS.read else value for key, value in self.given}
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """The parameters that the figure names."""
-        return (self.x_axis, self.y_axis, *self.facet_by)
+        """The parameters that the figure names; what may be a parameter or a metric is not among them."""
+        return self._names("parameter")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the figure names."""
+        return self._names("metric")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the figure names that may be a parameter or a metric."""
+        return self._names("column")
+
+    def _names(self, kind: str) -> tuple[str, ...]:
+        keys = _keys(self.type)
+        return tuple(name for key, value in self.given if keys[key].names == kind for name in keys[key].names_in(value))
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, for the stored definition."""
-        return {"type": "heatmap", **asdict(self), "facet_by": list(self.facet_by)}
-
-
-Figure: TypeAlias = Heatmap
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in self.options.items()}
+        return {"name": self.name, "type": self.type, **plain}
 
 
 def parse_figure(name: str, options: Mapping[str, object]) -> Figure:
@@ -41,45 +70,52 @@ def parse_figure(name: str, options: Mapping[str, object]) -> Figure:
     Parameters
     ----------
     options
-        ``type`` (``"heatmap"``), the parameters ``x_axis`` and ``y_axis``, the metric ``value``, and if
-        wanted ``facet_by`` (one name or several) and ``title``.
+        ``type``, such as ``"heatmap"`` or ``"line"``, and the keys of the type: the parameters ``x`` and ``y``
+        and the metric ``value`` of a heatmap, for example. Every type takes a ``title``.
 
     Raises
     ------
     WorkflowError
         For an unknown type or key, a missing one, or a parameter named twice.
     """
-    if options.get("type") != "heatmap":
-        raise WorkflowError(f"figure {name!r}: type {options.get('type')!r} is unknown; the type is one of 'heatmap'")
-    unknown = [key for key in options if key not in HEATMAP_KEYS]
+    label = f"figure {name!r}"
+    # what users write, also those without a type checker
+    if not isinstance(options, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise WorkflowError(f'{label} is told by a mapping such as {{"type": "line", "x": …, "y": …}}, not {options!r}')
+    kind = options.get("type")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise WorkflowError(
+            f"{label}: type {kind!r} is unknown; the type is one of {', '.join(map(repr, TYPES))}"
+            + _closest(kind, TYPES)
+        )
+    keys = _keys(kind)
+    renamed = {
+        ALIASES[key] if key in ALIASES and ALIASES[key] in keys else key: value
+        for key, value in options.items()
+        if key != "type"
+    }
+    unknown = [key for key in renamed if key not in keys]
     if unknown:
-        raise WorkflowError(f"figure {name!r} has unknown keys {unknown}; a heatmap has {', '.join(HEATMAP_KEYS)}")
-    title = options.get("title")
-    figure = Heatmap(
-        name=name,
-        x_axis=_name(name, "x_axis", options.get("x_axis")),
-        y_axis=_name(name, "y_axis", options.get("y_axis")),
-        value=_name(name, "value", options.get("value")),
-        facet_by=tuple(_name(name, "facet_by", one) for one in _facets(options.get("facet_by", ()))),
-        title=None if title is None else _name(name, "title", title),
-    )
-    repeated = sorted({one for one in figure.parameters if figure.parameters.count(one) > 1})
+        raise WorkflowError(
+            f"{label} has unknown keys {unknown}; a figure of type {kind!r} has type, {', '.join(keys)}"
+            + _closest(unknown[0], keys)
+        )
+    read = read_options(label, kind, keys, renamed)
+    figure = Figure(name, kind, tuple((key, read[key]) for key in keys if key in read))
+    named = figure.parameters
+    repeated = sorted({one for one in named if named.count(one) > 1})
     if repeated:
-        raise WorkflowError(f"figure {name!r} uses {repeated} more than once; x_axis, y_axis and facet_by must differ")
+        raise WorkflowError(
+            f"{label} uses {repeated} more than once; what its keys name as parameters must differ, "
+            f"since a parameter shows only one way at a time"
+        )
     return figure
 
 
-def _facets(given: object) -> tuple[object, ...]:
-    if given is None:
-        return ()
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        return (given,)
-    return tuple(cast("Iterable[object]", given))
+def _keys(kind: str) -> dict[str, Key]:
+    return {**TYPES[kind], **COMMON}
 
 
-def _name(figure: str, key: str, value: object) -> str:
-    if value is None:
-        raise WorkflowError(f"figure {figure!r} lacks {key!r}; a heatmap needs x_axis, y_axis and value")
-    if not isinstance(value, str) or not value:
-        raise WorkflowError(f"figure {figure!r}: {key} must be a name as text, not {value!r}")
-    return value
+def _closest(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    return f"; did you mean {close[0]!r}?" if close else ""

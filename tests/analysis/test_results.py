@@ -194,7 +194,7 @@ def test_a_figure_can_be_drawn_that_nobody_asked_for(results) -> None:
 
 
 def test_a_figure_over_what_is_not_there_is_an_error_that_says_what_is(results) -> None:
-    with pytest.raises(ResultsError, match="'depth', which is no parameter of the sweep; parameters are learning_rate"):
+    with pytest.raises(ResultsError, match="there is no parameter 'depth'; there are learning_rate"):
         results.plot({"type": "heatmap", "x_axis": "layers", "y_axis": "depth", "value": "accuracy"})
     with pytest.raises(ResultsError, match="no metric 'loss'"):
         results.plot({"type": "heatmap", "x_axis": "layers", "y_axis": "learning_rate", "value": "loss"})
