@@ -38,11 +38,13 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "SweepHandle",
     "TaskContext",
     "Variant",
+    "VerificationReport",
     "Zip",
     "attach",
     "create_reproducibility_package",
     "open_results",
     "shell",
+    "verify_package",
 ]
 
 __getattr__, __dir__, _ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,6 +9,8 @@ from .engine.handle import SweepHandle as SweepHandle
 from .engine.handle import attach as attach
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
+from .packaging.verify import VerificationReport as VerificationReport
+from .packaging.verify import verify_package as verify_package
 from .running.context import TaskContext as TaskContext
 from .running.shell import shell as shell
 from .scheduling import Immediate as Immediate
@@ -58,9 +60,11 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "SweepHandle",
     "TaskContext",
     "Variant",
+    "VerificationReport",
     "Zip",
     "attach",
     "create_reproducibility_package",
     "open_results",
     "shell",
+    "verify_package",
 ]

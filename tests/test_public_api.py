@@ -39,6 +39,7 @@ VALUES = {
     "Sobol": lambda: sciflow.Sobol({"a": sciflow.Range(0, 1)}, n=4, seed=1),
     "StopAfter": lambda: sciflow.StopAfter(same_failure=20),
     "Variant": lambda: sciflow.Variant({"a": 1}),
+    "VerificationReport": lambda: sciflow.VerificationReport(Path("a.zip"), "a", "0f", (), None),
     "Zip": lambda: sciflow.Zip(a=[1, 2], b=[3, 4]),
 }
 NOT_VALUES = {
@@ -51,6 +52,7 @@ NOT_VALUES = {
     "create_reproducibility_package": "is a function",
     "open_results": "is a function",
     "shell": "is a function; what it returns travels",
+    "verify_package": "is a function",
 }
 
 

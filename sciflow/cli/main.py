@@ -12,6 +12,7 @@ from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
 from sciflow.cli.run import plan, retry, run, validate
 from sciflow.cli.submit import submit
+from sciflow.cli.verify import verify
 from sciflow.errors import SciflowError
 
 
@@ -58,7 +59,23 @@ def main() -> None:
     """Run parameter sweeps, and read their results."""
 
 
-for command in (run, plan, submit, validate, retry, status, watch, attach, wait, cancel, results, best, plot, doctor):
+for command in (
+    run,
+    plan,
+    submit,
+    validate,
+    retry,
+    status,
+    watch,
+    attach,
+    wait,
+    cancel,
+    results,
+    best,
+    plot,
+    verify,
+    doctor,
+):
     main.add_command(command)
 
 if __name__ == "__main__":
