@@ -13,7 +13,6 @@ import os
 import shutil
 from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 import numpy as np
@@ -32,6 +31,7 @@ from sciflow.store.segment import COMPACTED_FIRST_LINE, REPLACES, BlockReader, w
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -91,7 +91,7 @@ def stage_records(
 
 
 def slim_records(staged: SweepDirectory, results: Path, folder: Path) -> list[str]:
-    """Copy staged records to *folder* without the arrays that the file *results* holds bit by bit; the names of those."""
+    """Copy staged records to *folder* without the arrays that the file *results* holds bit by bit; name those."""
     assembled = assemble(staged)
     plain = _plain_arrays(assembled, results)
     shutil.copytree(staged.path, folder, ignore=shutil.ignore_patterns("segments", "results.h5", ".*"))

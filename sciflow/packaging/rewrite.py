@@ -109,7 +109,7 @@ def scrubbed(frame: Frame, scrub: Scrubber, environments: Mapping[str, str]) -> 
     environments
         Digests of descriptions of environments that changed, and what they are now.
     """
-    header = {key: scrub.data(value) if key not in {"rows"} else value for key, value in frame.header.items()}
+    header = {key: scrub.data(value) if key != "rows" else value for key, value in frame.header.items()}
     if header.get("environment") in environments:
         header["environment"] = environments[header["environment"]]
     columns = {name: _scrubbed_column(name, one, scrub, environments) for name, one in frame.columns.items()}

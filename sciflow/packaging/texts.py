@@ -1,167 +1,80 @@
-"""The texts of a package: what people read first, and what pip reads."""
+"""The texts of a package: what people read first, and what archives and libraries read."""
 
 from __future__ import annotations
 
-import inspect
-import textwrap
-from dataclasses import dataclass
+import json
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from sciflow.provenance.fingerprint import fingerprint
+from sciflow.packaging import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sciflow.workflow.task import Task
+NOT_STATED: Final = "not stated; ask the authors before you reuse it."
 
-
-_LOCAL: Final = frozenset({"archive", "editable", "folder"})
-"""Kinds of origins that are not version control systems."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Source texts of the tasks' functions.
-
-    Attributes
-    ----------
-    files
-        Task to text.
-    notes
-        What a reader has to know about each task's source, or why it is left out.
-    """
-
-    files: Mapping[str, str]
-    notes: Mapping[str, str]
-
-
-def read_sources(tasks: Iterable[Task], recorded: Mapping[str, str]) -> Sources:
-    """The source of each task's function, as far as it is the code that ran.
-
-    Parameters
-    ----------
-    recorded
-        Task to the fingerprint of the code that ran.
-    """
-    files: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    for task in tasks:
-        function: Any = task.function
-        while hasattr(function, "func"):  # functools.partial
-            function = function.func
-        try:
-            source = textwrap.dedent(inspect.getsource(inspect.unwrap(function)))
-        except (OSError, TypeError):
-            notes[task.name] = "left out, its source is not at hand"
-            continue
-        if task.name not in recorded:
-            notes[task.name] = "as it was when the package was made; what ran was not recorded to compare with"
-        elif recorded[task.name] != fingerprint(*task.functions()):
-            notes[task.name] = "left out, it was changed after the sweep ran"
-            continue
-        else:
-            notes[task.name] = "the code that ran (its recorded fingerprint agrees)"
-        files[task.name] = source
-    return Sources(files, notes)
+_WHAT_FILES_ARE: Final = {
+    layout.README: "this text",
+    layout.CRATE: "what is inside and how it was made, in JSON-LD",
+    layout.RECORD: "the same in short, for sciflow",
+    layout.VERIFIER: "checks the package with Python's standard library alone",
+    layout.CITATION: "how to cite it",
+    layout.LICENSE: "what you may do with it",
+    layout.ZENODO: "what Zenodo asks for when it is uploaded there",
+    f"{layout.CODE}/": "the code that ran, as it was frozen when the sweep started",
+    layout.DEFINITION: "parameters, tasks, figures and requirements",
+    layout.SWEEP: "name, seed and identity of the sweep",
+    layout.SPACE: "the space of the parameters",
+    f"{layout.INPUTS}/": "input files that the workflow declared",
+    layout.EXACT_REQUIREMENTS: "the packages that were there, for pip and uv",
+    layout.REQUIREMENTS: "the same without hashes, for other systems",
+    layout.PYLOCK: "the same after PEP 751",
+    layout.CONDA: "the same for conda",
+    f"{layout.FOUND}/": "lock files of the project as they were, without private addresses",
+    f"{layout.WHEELS}/": "the packages themselves, for machines without a network",
+    f"{layout.ENVIRONMENT}/*.json": "interpreter, system, machine, packages and numeric libraries, by digest",
+    layout.RESULTS_FILE: "all results as netCDF4/HDF5, arrays included",
+    layout.TABLE: "one row per variant: id, parameters, status, and outputs of one value",
+    layout.DICTIONARY: "what the columns of the table are (Frictionless Data)",
+    layout.FAILURES: "why variants failed, one row per reason",
+    f"{layout.RECORDS}/": "the records themselves, which sciflow reads and continues",
+    f"{layout.ARTIFACTS}/": "files that tasks kept, by variant",
+    f"{layout.FIGURES}/": "figures, and report.html if there is one",
+    layout.GIT: "the state of the repository: commit, branch, address, changes",
+    layout.PATCH: "from that commit to what ran",
+    layout.PROV: "where results come from, in the W3C's PROV-JSON",
+    layout.TRACES: "one line per variant: when, where, by which attempt",
+}
 
 
-def requirements(environment: Mapping[str, Any]) -> str:
-    """Pins of the packages that the sweep could import, in pip's format.
-
-    Those that came from no index are pinned where pip can find them again, else they are comments.
-    """
-    python = environment.get("python", {}).get("version", "unknown")
-    lines = [
-        f"# Packages that could be imported where the sweep ran, under Python {python}.",
-        "# Versions only: no hashes, and not which of them the tasks need.",
-    ]
-    origins: Mapping[str, Any] = environment.get("origins", {})
-    packages: Mapping[str, str] = environment.get("packages", {})
-    for name, version in sorted(packages.items(), key=lambda item: item[0].lower()):
-        origin = origins.get(name)
-        lines.append(f"{name}=={version}" if origin is None else _line_of_origin(name, version, origin))
-    return "\n".join(lines) + "\n"
+def contents(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The files of a package in words, folders of many files as one."""
+    there = list(names)
+    found: list[tuple[str, str]] = []
+    for name, words in _WHAT_FILES_ARE.items():
+        folder, _, suffix = name.partition("*")
+        if any(one == name or (name[-1] in "/n" and _is_in(one, folder, suffix, name)) for one in there):
+            found.append((name, words))
+    return found
 
 
-def _line_of_origin(name: str, version: str, origin: Mapping[str, Any]) -> str:
-    kind, url = origin["kind"], str(origin.get("url", ""))
-    if kind == "archive" and "://" in url:
-        return f"{name} @ {url}" + (f"#sha256={origin['sha256']}" if origin.get("sha256") else "")
-    if kind not in _LOCAL and origin.get("commit"):
-        part = f"#subdirectory={origin['subdirectory']}" if origin.get("subdirectory") else ""
-        return f"{name} @ {kind}+{url}@{origin['commit']}{part}"
-    commit = f" at commit {origin['commit']}" if origin.get("commit") else ""
-    changed = ", with changes that were not committed" if origin.get("dirty") else ""
-    return f"# {name}=={version} came from a local {kind}, {url}{commit}{changed}"
+def _is_in(one: str, folder: str, suffix: str, name: str) -> bool:
+    if name.endswith("/"):
+        return one.startswith(folder)
+    return "*" in name and one.startswith(folder) and one.endswith(suffix)
 
 
-def readme(facts: Mapping[str, Any], files: Mapping[str, str], sources: Sources, manifest_sha256: str) -> str:
-    """The README of a package.
+def readme(facts: Mapping[str, Any]) -> str:
+    """The README of a package, of the *facts* that its template names."""
+    import jinja2  # noqa: PLC0415  seldom needed
 
-    Parameters
-    ----------
-    facts
-        ``name``, ``workflow``, ``counts``, ``code``, ``authors``, ``license``.
-    files
-        Name of each file to a sentence on what it is.
-    """
-    counts = ", ".join(f"{n:,} {status}" for status, n in facts["counts"].items())
-    authors = ", ".join(facts["authors"]) or "not stated"
-    contents = "\n".join(f"| `{name}` | {words} |" for name, words in sorted(files.items()))
-    tasks = "\n".join(f"- `{task}`: {note}" for task, note in sources.notes.items())
-    return f"""# {facts["name"]}
-
-The results of the parameter sweep `{facts["workflow"]}`, packed by sciflow.
-
-- Variants: {counts}.
-- Code: {_code_sentence(facts["code"])}
-- Authors: {authors}
-- License: {facts["license"] or "not stated; ask the authors before you reuse it"}
-
-## What is inside
-
-| file | |
-|---|---|
-{contents}
-
-Source texts of the tasks:
-
-{tasks}
-
-## Check it
-
-    sha256sum -c manifest-sha256.txt
-
-finds damage to any file but this one. That nobody replaced the files together with the manifest you know if the
-authors published the SHA-256 of the manifest elsewhere, and it is this one:
-
-    {manifest_sha256}  manifest-sha256.txt
-
-## Open it
-
-No sciflow is needed:
-
-```python
-import pandas
-import xarray
-
-table = pandas.read_csv("results.csv", index_col="variant")  # one row per variant
-dataset = xarray.open_dataset("results.h5", engine="h5netcdf")  # labelled arrays, with the metadata in .attrs
-```
-
-`status` in the table is `done`, `failed` or `missing`; in `results.h5` it is a number that the attribute
-`flag_meanings` explains. Only variants that are done have results; an empty cell elsewhere is not a zero.
-
-## What it does not contain
-
-- No command that runs the sweep again, and nothing that checks a new run against these numbers.
-- No exact lock of the environment: `requirements.txt` has versions without hashes, for one system.
-- Of the code only the functions named above: not the modules, data and constants they use.
-- No input files, checkpoints, logs or files that tasks wrote.
-"""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    template = files("sciflow.packaging").joinpath("templates", "README.md.j2").read_text("utf-8")
+    return environment.from_string(template).render(facts)
 
 
-def _code_sentence(code: Mapping[str, Any]) -> str:
+def code_sentence(code: Mapping[str, Any]) -> str:
+    """The state of the code when the newest of the results were made."""
     facts = code.get("repository")
     if not facts:
         problem = f" ({code['problem']})" if code.get("problem") else ""
@@ -174,3 +87,114 @@ def _code_sentence(code: Mapping[str, Any]) -> str:
     if new:
         states.append(f"and {new} files that Git did not track")
     return f"commit {facts['commit']}{where}, {' '.join(states)}, when the newest of the results were made."
+
+
+# ----------------------------------------------------------------------------------------------------------- citation
+
+
+def citation(record: Mapping[str, Any], description: str) -> str:
+    """``CITATION.cff``, format 1.2.0."""
+    lines = [
+        "cff-version: 1.2.0",
+        "message: If you use these results, please cite them as below.",
+        "type: dataset",
+        f"title: {_quoted(record['title'])}",
+        f"abstract: {_quoted(description)}",
+        "authors:",
+    ]
+    for name in record["authors"]:
+        family, given = split_name(name)
+        lines.append(f"  - family-names: {_quoted(family)}")
+        lines += [f"    given-names: {_quoted(given)}"] if given else []
+    if not record["authors"]:
+        lines.append(f"  - name: {_quoted('The authors of ' + record['workflow'])}")
+    lines.append(f"date-released: {_quoted(record['made_at'][:10])}")
+    license_ = record.get("license")
+    if license_ and (spdx := spdx_id(license_)):
+        lines.append(f"license: {spdx}")
+    elif license_ and "://" in license_:
+        lines.append(f"license-url: {_quoted(license_)}")
+    return "\n".join(lines) + "\n"
+
+
+def zenodo(record: Mapping[str, Any], description: str) -> bytes:
+    """``.zenodo.json``: what the deposit form of Zenodo asks for."""
+    creators = [{"name": ", ".join(part for part in split_name(one) if part)} for one in record["authors"]]
+    data: dict[str, Any] = {
+        "title": record["title"],
+        "upload_type": "dataset",
+        "description": description,
+        "creators": creators or [{"name": f"The authors of {record['workflow']}"}],
+        "keywords": ["parameter sweep", "reproducibility", "sciflow"],
+    }
+    if record.get("license") and (spdx := spdx_id(record["license"])):
+        data["license"] = spdx.lower()
+    return json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def license_text(license_: str | None, found: str | None) -> str:
+    """``LICENSE``.
+
+    Parameters
+    ----------
+    found
+        The licence file of the code, if there was one.
+    """
+    if license_ is None:
+        words = "No licence was stated for this package. Ask the authors before you reuse it.\n"
+    else:
+        address = license_ if "://" in license_ else f"https://spdx.org/licenses/{license_}.html"
+        words = f"This package is given under the licence {license_}: {address}\n"
+    if found:
+        words += f"\nThe code came with this licence file:\n\n{found.rstrip()}\n"
+    return words
+
+
+def spdx_id(license_: str) -> str | None:
+    """The SPDX identifier that is meant, in its spelling; None if it is none."""
+    from packaging import licenses  # noqa: PLC0415  seldom needed
+
+    try:
+        known = licenses.canonicalize_license_expression(license_)
+    except licenses.InvalidLicenseExpression:
+        return None
+    return str(known) if " " not in known else None
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Family and given names: the last word is the family's unless a comma says otherwise."""
+    if "," in name:
+        family, _, given = name.partition(",")
+        return family.strip(), given.strip()
+    given, _, family = name.strip().rpartition(" ")
+    return family, given.strip()
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of YAML
+
+
+# --------------------------------------------------------------------------------------------------- data dictionary
+
+
+def data_dictionary(name: str, columns: Sequence[Mapping[str, Any]], digest: str, size: int) -> bytes:
+    """``datapackage.json`` of the table of results.
+
+    Parameters
+    ----------
+    columns
+        ``name``, ``type``, ``title`` and so on, as Frictionless wants fields.
+    """
+    resource = {
+        "name": "results",
+        "type": "table",
+        "path": "results.csv",
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "hash": f"sha256:{digest}",
+        "bytes": size,
+        "schema": {"fields": [dict(one) for one in columns], "missingValues": [""], "primaryKey": ["variant"]},
+    }
+    data = {"name": name, "resources": [resource]}
+    return json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n"
