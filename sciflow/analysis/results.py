@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from sciflow.analysis.dataset import to_dataset
-from sciflow.analysis.export import export_results
+from sciflow.analysis.exports.write import export_results
 from sciflow.analysis.failures import group_failures
 from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.lookup import metric_of
@@ -457,17 +457,73 @@ class Results:
 
     # ------------------------------------------------------------------------------------------------------- outside
 
-    def export(self, path: Path | str) -> Path:
-        """Write the results to a file: ``.csv`` (the table) or ``.nc`` (the dataset).
+    def export(
+        self,
+        path: Path | str,
+        *,
+        where: str | None = None,
+        columns: Iterable[str] | None = None,
+        digits: int | None = None,
+    ) -> Path:
+        """Write results to a file of the kind that its name asks for, and return its path.
+
+        ``.csv``, ``.tsv``
+            The table of variants, and beside it a ``datapackage.json`` (Frictionless Data) with types, units,
+            descriptions, and what stands for no value.
+        ``.parquet``
+            The same with units and descriptions in its schema; pandas reads the units into ``attrs["units"]``.
+        ``.xlsx``
+            The same as a workbook with a dictionary of the columns and the provenance.
+        ``.tex``, ``.md``
+            A table for papers (booktabs, siunitx) and pages.
+        ``.nc``
+            The labelled dataset, with outputs that are arrays, which a table leaves out.
 
         An existing file is replaced in one step.
+
+        Parameters
+        ----------
+        where
+            Only variants for which this condition holds, as in `query`.
+        columns
+            What to write, in this order. By default everything; in ``.tex`` and ``.md`` files parameters and outputs.
+        digits
+            Significant digits of numbers in ``.tex`` and ``.md`` files; unless given, as many as it takes to read the
+            same numbers.
 
         Raises
         ------
         ResultsError
-            The kind of file is unknown, or needs a package that is not installed.
+            The kind of file is unknown or cannot hold so much, a package is not installed, or there is no such column.
+        StoreWriteError
+            The file cannot be written.
         """
-        return export_results(self, Path(path))
+        return export_results(
+            Path(path),
+            self._assembled,
+            self._variants,
+            self.metadata,
+            lambda flat: self.to_dataset("flat") if flat else self.dataset,
+            where=where,
+            columns=columns,
+            digits=digits,
+        )
+
+    def report(self, path: Path | str) -> Path:
+        """Write one page about the sweep as it is now, for colleagues or a lab notebook, and return its path.
+
+        ``.html`` is one file that needs nothing else, not even a network; ``.md`` is Markdown with its figures in a
+        folder beside it.
+
+        Raises
+        ------
+        ResultsError
+            The name ends otherwise.
+        """
+        # upward, and only when called: users ask a handle that they hold, and what it writes is a layer of its own
+        from sciflow.report.page import write_report  # noqa: PLC0415  the layer above; see tests/test_architecture.py
+
+        return write_report(self, path)
 
     def __repr__(self) -> str:
         older = self._older()

@@ -19,7 +19,7 @@ from sciflow.store.assembled import Coordinate
 from sciflow.store.column import ID_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,11 +160,14 @@ def _coordinate(parameter: Parameter, pool: NDArray[Any], codes: NDArray[np.int6
     if typed.dtype != object or all(isinstance(value, str) for value in typed):
         return Coordinate(parameter.name, typed, codes, parameter.unit)
     values = cast("list[Any]", pool.tolist())
-    labels = list(map(_label, values))
-    if len(set(labels)) < len(labels):
-        labels = list(map(canonical_text, values))
-    shown = np.array(labels, dtype=object)
+    shown = np.array(labels_of(values), dtype=object)
     return Coordinate(parameter.name, shown, codes, parameter.unit, tuple(map(plain, values)))
+
+
+def labels_of(values: Sequence[Any]) -> list[str]:
+    """A text for each of several different values, as people write them; no two alike."""
+    labels = list(map(_label, values))
+    return labels if len(set(labels)) == len(labels) else list(map(canonical_text, values))
 
 
 def _label(value: Any) -> str:
