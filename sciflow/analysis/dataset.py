@@ -11,7 +11,7 @@ import xarray as xr
 
 from sciflow.analysis.variants import Variants
 from sciflow.store.arrays import ArrayOutput
-from sciflow.store.assembled import STALE, STATUS_MEANINGS
+from sciflow.store.assembled import FLAGS, STATUS_MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -32,7 +32,8 @@ def to_dataset(assembled: Assembled, variants: Variants | None = None) -> xr.Dat
     xarray.Dataset
         One dimension per parameter, or one called ``variant`` with the ids along it. ``status`` holds
         words, ``failure`` one line or nothing, ``attempt`` and ``runtime_s`` numbers, ``stale`` (only if some
-        are) whether other code or inputs than the newest made it; outputs that are arrays are read when they are
+        are) whether other code or inputs than the newest made it, ``inputs_changed`` (likewise) whether an input
+        changed while it was made; outputs that are arrays are read when they are
         computed (dask).
     """
     dims = assembled.dims
@@ -44,8 +45,8 @@ def to_dataset(assembled: Assembled, variants: Variants | None = None) -> xr.Dat
     variants = variants or Variants(assembled)
     failures = variants.failure_headlines.astype(np.str_)[assembled.failure]
     variables["failure"] = (dims, failures, {"long_name": "why the variant failed"})
-    if assembled.shows_stale:
-        variables[STALE] = (dims, assembled.stale, {"long_name": "made by code or inputs other than the newest"})
+    for name, values in assembled.flags.items():
+        variables[name] = (dims, values, {"long_name": FLAGS[name]})
     coords: dict[str, Any] = {}
     if assembled.layout == "flat":
         coords["variant"] = (dims, np.array(variants.ids, dtype="<U21"), {"long_name": "identity of the variant"})

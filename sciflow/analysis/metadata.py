@@ -80,9 +80,9 @@ def provenance_text(
     rows.append(("used", f"{metadata['core_hours']:.3g} core-hours"))
     for one in metadata["sessions"][-_MOST:]:
         until = f" until {one['ended']}" if "ended" in one else ""
-        if one.get("changed_inputs"):
-            until += f"; while it ran, inputs changed: {', '.join(one['changed_inputs'])}"
-        rows.append((f"session {one['session']}", f"on {one.get('host')}, {one.get('since')}{until}"))
+        rows.append(
+            (f"session {one['session']}", f"on {one.get('host')}, {one.get('since')}{until}{changed_words(one)}")
+        )
     return "\n".join(f"{label:<13}{words}" for label, words in rows)
 
 
@@ -125,6 +125,15 @@ def input_words(entry: Mapping[str, Any]) -> str:
         origin = f", artifact {made_by['artifact']} of sweep {made_by['workflow']}" if made_by else ""
         return f"{entry['name']}{files}, sha256 {entry['sha256'][:16]}…{origin}"
     return f"{entry['name']}, known by its size and time of modification only: {entry.get('size_bytes'):,} bytes"
+
+
+def changed_words(session: Mapping[str, Any]) -> str:
+    """Which inputs changed while a session ran, and until when they had not; empty if none did."""
+    if not session.get("changed_inputs"):
+        return ""
+    until = session.get("inputs_unchanged_until")
+    known = f" (unchanged until {until})" if until else ""
+    return f"; while it ran, inputs changed: {', '.join(session['changed_inputs'])}{known}"
 
 
 def environment_words(environment: Mapping[str, Any]) -> str:

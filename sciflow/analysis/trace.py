@@ -12,7 +12,7 @@ import numpy as np
 
 from sciflow.analysis.failures import warning_lines
 from sciflow.analysis.lookup import rows_of
-from sciflow.analysis.metadata import code_words, environment_words, input_words
+from sciflow.analysis.metadata import changed_words, code_words, environment_words, input_words
 from sciflow.canonical import plain
 from sciflow.errors import ResultsError
 from sciflow.quantities import render_bytes, render_seconds
@@ -62,8 +62,9 @@ class Trace:
         what it depends on, its ``status``: ``done``, ``shared`` with other variants, ``failed``, ``not run`` or
         ``unknown``, ``ran``, the run elsewhere that a shared value is from, and the ``seed`` of its random numbers if
         it has any), ``definition`` (``revision``, ``generation``,
-        ``is_current``), ``code``, ``inputs``, ``environment`` (with its ``digest``), ``session``, and ``earlier``:
-        runs of the same variant that count no longer.
+        ``is_current``), ``code``, ``inputs``, ``inputs_changed`` (whether an input changed while it, or a shared run
+        that it is of, may have read it), ``environment`` (with its ``digest``), ``session``, and ``earlier``: runs of
+        the same variant that count no longer.
     """
 
     variant: str
@@ -107,6 +108,7 @@ def trace_variant(
     for frame, _, rows, reader in assembled.source.visit(ID, np.array([cell])):
         record = _record(frame, int(rows[0]), reader)
         facts |= _made_by(directory, assembled, record, variant, facts.get("failure"))
+        facts["inputs_changed"] = bool(variants.inputs_changed[cell])
         facts["earlier"] = _earlier(assembled, frame, int(rows[0]), identity)
     return Trace(identity, facts)
 
@@ -301,11 +303,12 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         *((label, [words]) for label, words in _artifact_words(facts["artifacts"])),
         ("code", [code_words(facts["code"], is_current=facts["definition"]["is_current"])]),
         *(("input", [input_words(one)]) for one in facts["inputs"][:_MOST]),
+        ("", ["CHANGED while this was made: what it read is not known"] if facts["inputs_changed"] else []),
         ("environment", [environment_words(environment) if environment["digest"] else "not known"]),
         ("session", [_session_words(facts["session"])]),
         *(("earlier", [_earlier_words(one)]) for one in facts["earlier"]),
     ]
-    return lines + [line for label, words in rows for line in _paragraph(label, words)]
+    return lines + [line for label, words in rows if words for line in _paragraph(label, words)]
 
 
 _MOST = 20  # input files that are listed
@@ -379,9 +382,7 @@ def _artifact_words(artifacts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _session_words(session: Mapping[str, Any]) -> str:
     words = f"{session.get('session')}, driven on {session.get('host')} since {session.get('since')}"
     words += f" with {' '.join(session['argv'])}" if session.get("argv") else ""
-    if session.get("changed_inputs"):
-        words += f"; while it ran, inputs changed: {', '.join(session['changed_inputs'])}"
-    return words
+    return words + changed_words(session)
 
 
 def _earlier_words(one: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from sciflow.canonical import from_plain
 from sciflow.errors import ResultsError
 from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
-from sciflow.store.assembled import DONE, STALE, STATUS_MEANINGS, ArrayOutput, ScalarOutput
+from sciflow.store.assembled import DONE, INPUTS_CHANGED, STALE, STATUS_MEANINGS, ArrayOutput, ScalarOutput
 from sciflow.store.column import ID, ID_BYTES
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Variants:
     def shows_stale(self) -> bool:
         """Whether the table has a column ``stale``."""
         return self._assembled.shows_stale
+
+    @property
+    def inputs_changed(self) -> NDArray[np.bool_]:
+        """Which variants may be of inputs that changed while they were made."""
+        return self._assembled.inputs_changed.ravel()
 
     @property
     def has_inputs(self) -> bool:
@@ -185,14 +190,18 @@ class Variants:
 
     @property
     def _facts(self) -> tuple[str, ...]:
-        return (*FACTS, STALE) if self.shows_stale else FACTS
+        return (*FACTS, *self._assembled.flags)
 
     def _fact(self, name: str) -> NDArray[Any]:
         if name == "status":
             return objects(STATUS_MEANINGS)[self.status]
         if name == "failure":
             return self.failure_headlines[self.failure]
-        return self.stale if name == STALE else self.scalar(name)
+        return self._flag_or_scalar(name)
+
+    def _flag_or_scalar(self, name: str) -> NDArray[Any]:
+        flags = self._assembled.flags
+        return flags[name].ravel() if name in flags else self.scalar(name)
 
     def columns(self, names: Iterable[str]) -> pd.DataFrame:
         """Some columns of `frame`, without the others and without ids, which take most of the time."""
@@ -241,7 +250,7 @@ class Variants:
             return [STATUS_MEANINGS[code] for code in self.status[rows].tolist()]
         if name == "failure":
             return self.failure_headlines[self.failure[rows]].tolist()
-        return (self.stale if name == STALE else self.scalar(name))[rows].tolist()
+        return self._flag_or_scalar(name)[rows].tolist()
 
     def matching(self, query: str) -> NDArray[np.bool_]:
         """For which variants a condition on parameters, facts and outputs holds.
@@ -252,7 +261,7 @@ class Variants:
             It is not understood, or names something that is not there.
         """
         # "not stale" is understood also when nothing is
-        also = {} if self.shows_stale else {STALE: pd.Series(self.stale)}
+        also = {STALE: pd.Series(self.stale), INPUTS_CHANGED: pd.Series(self.inputs_changed)}
         taken = {*self.table.columns, *self._facts, *self.metrics}
         also = {name: column for name, column in also.items() if name not in taken}
         names = names_in(query, {*taken, *also})

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,11 @@ from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SweepError
 from sciflow.provenance.environment import surroundings_of
-from sciflow.provenance.inputs import changed_inputs
+from sciflow.provenance.inputs import InputWatch, changed_inputs
 from sciflow.provenance.requirements import unmet_metadata
 from sciflow.quantities import render_count
 from sciflow.store.code import keep_code
+from sciflow.store.consolidate import consolidate
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
 
@@ -94,6 +96,7 @@ class Driver:
         self._checked = time.monotonic()
         self._refresher = Refresher(directory)
         self._overrun: Callable[[], None] = lambda: None
+        self._inputs = InputWatch((), ())
         self._display: Display = Silent()
 
     def run(self, definition: Definition, look: Callable[[], tuple[Sweep, Plan]]) -> None:
@@ -149,6 +152,8 @@ class Driver:
                 self._display.say(complaint)
             self._compactor.close()
             session.end(ended)
+            if "changed_inputs" in ended:  # which variants are in doubt is known only now
+                consolidate(self._directory)
         if ending == "stopped":
             raise KeyboardInterrupt
         self._report(ended)
@@ -160,6 +165,7 @@ class Driver:
     ) -> tuple[Ending, dict[str, Any]]:
         """Run the loop, with new workers for each opening of the window; say how it ended, and what was done."""
         definition = sweep.definition
+        self._inputs = InputWatch(definition.inputs, sweep.description.get("inputs", ()))
         self._overrun = Overrun(self._gate, self._directory.path / "live", facts["session"], journal.tell)
         ledger = Ledger(
             self._directory,
@@ -250,9 +256,12 @@ class Driver:
         more = f" and {len(changed) - _MOST_NAMED:,} more" if len(changed) > _MOST_NAMED else ""
         self._display.say(
             f"inputs changed while the sweep ran: {', '.join(changed[:_MOST_NAMED])}{more}; which variants read them "
-            "before and which after is not known. Run it again to have all of them of one input."
+            "before and which after is not known: those that may have read either are marked inputs_changed. "
+            "Run it again to have all of them of one input."
         )
-        return {"changed_inputs": changed[:_MOST_NAMED], "n_changed_inputs": len(changed)}
+        until = self._inputs.unchanged_until
+        known = {} if until is None else {"inputs_unchanged_until": _moment(until)}
+        return {"changed_inputs": changed[:_MOST_NAMED], "n_changed_inputs": len(changed), **known}
 
     def _start(self, work: Work, definition: Definition, setting: Setting) -> Workers:
         try:
@@ -288,6 +297,7 @@ class Driver:
                 self._stopping.set()
         self._refresher.tick()
         self._compactor.tick()
+        self._inputs.tick()
         self._overrun()
 
     def stopping(self) -> bool:
@@ -332,6 +342,10 @@ class Driver:
                 f"{n_failed:,} of {total:,} variants failed; see results.failures() or: "
                 f"sciflow status {self._directory.path}"
             )
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _kept(n_done: int, plan: Plan) -> str:

@@ -28,6 +28,9 @@ MOST_LISTED: Final = 1000
 _RECENT_S: Final = 2.0
 """A file written this lately may be written again within the resolution of its time stamp."""
 
+_WATCH_S: Final = 5.0  # how often files are looked at while tasks may read them, if that takes little
+_PATIENCE: Final = 100  # else one part in so many of the driver's time is spent on it
+
 _PIECE_BYTES: Final = 1 << 20
 _QUIET_S: Final = 2.0
 _TELL_S: Final = 5.0
@@ -102,6 +105,54 @@ def changed_inputs(inputs: Iterable[Input], before: Iterable[Mapping[str, Any]])
             except WorkflowError:
                 continue
     return sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+
+
+class InputWatch:
+    """Looks now and then whether declared files are still what was read, by their sizes and times only.
+
+    Parameters
+    ----------
+    inputs : what was declared
+    entries : what `read_inputs` said of them
+    """
+
+    def __init__(self, inputs: Iterable[Input], entries: Iterable[Mapping[str, Any]]) -> None:
+        self._inputs = [one for one in inputs if not one.is_url]
+        stamps = {one["name"]: _recorded_stamp(one) for one in entries if "url" not in one}
+        self._expected = {name: stamp for name, stamp in stamps.items() if stamp is not None}
+        # files that their times do not tell apart say nothing, and very many take long to look at
+        self._looks = len(self._expected) == len(stamps) <= MOST_LISTED and bool(stamps)
+        self._next = 0.0
+        self.unchanged_until: float | None = None
+        """Until when nothing had changed, in seconds since 1970; None where that is not known."""
+
+    def tick(self) -> None:
+        """Look, unless that was a moment ago; after the first change there is nothing more to learn."""
+        begun = time.monotonic()
+        if not self._looks or begun < self._next:
+            return
+        moment = time.time()
+        self._looks = self._as_expected()
+        if self._looks:
+            self.unchanged_until = moment
+        self._next = begun + max(_WATCH_S, _PATIENCE * (time.monotonic() - begun))
+
+    def _as_expected(self) -> bool:
+        try:
+            files = {name: path for declared in self._inputs for name, path in declared.files().items()}
+            stamps = {name: stamp_of(path.stat()) for name, path in files.items()}
+        except (WorkflowError, OSError):
+            return False
+        return stamps.keys() == self._expected.keys() and all(
+            stamps[name][: len(stamp)] == stamp for name, stamp in self._expected.items()
+        )
+
+
+def _recorded_stamp(entry: Mapping[str, Any]) -> Stamp | None:
+    """The first parts of the stamp of a file when it was read; None if it was too young, or is many files."""
+    if "mtime_ns" in entry:
+        return entry["size_bytes"], entry["mtime_ns"]
+    return (entry["size_bytes"], *entry["seen"]) if entry.get("seen") else None
 
 
 def _entries(declared: Input, files: Mapping[str, Path], digests: Mapping[str, _Digest]) -> list[dict[str, Any]]:

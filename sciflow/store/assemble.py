@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from sciflow.store.assembled import DONE, FAILED, Assembled, ScalarOutput
 from sciflow.store.cells import cells_of_space, recorded_cells
 from sciflow.store.collector import collector_paused
 from sciflow.store.directory import frozen_defaults
+from sciflow.store.doubt import doubtful
 from sciflow.store.records import Records
 from sciflow.store.scalars import RecordColumns
 from sciflow.store.source import RecordSource
@@ -77,7 +79,11 @@ def _assemble(directory: SweepDirectory, layout: Literal["auto", "dense", "flat"
         raise ResultsError(
             "this sweep has no dense layout: its space is too large or cannot be rebuilt; use the flat layout"
         )
-    return _reduce(cells, columns, space, definition, snapshot)
+    assembled = _reduce(cells, columns, space, definition, snapshot)
+    if not any(one.get("inputs") for one in definitions):
+        return assembled
+    doubt = doubtful(directory.sessions(), assembled.source)
+    return replace(assembled, inputs_changed=doubt.reshape(assembled.shape))
 
 
 def _rebuild(definition: Mapping[str, Any]) -> Space | None:
@@ -143,6 +149,7 @@ def _reduce(
         runtime_s=runtime.reshape(shape),
         failure=failure.reshape(shape),
         stale=of_frames(old, np.bool_),
+        inputs_changed=np.zeros(shape, dtype=np.bool_),
         messages=tuple(map(_message, columns.failures)),
         outputs=outputs,
         rows=cells.rows,

@@ -26,6 +26,13 @@ MISSING, DONE, FAILED = 0, 1, 2
 STATUS_MEANINGS = ("missing", "done", "failed")
 STALE = "stale"
 """The name of the fact that a result was made by code or inputs other than those of the newest definition."""
+INPUTS_CHANGED = "inputs_changed"
+"""The name of the fact that a result may be of inputs that changed while it was made."""
+FLAGS = {
+    STALE: "made by code or inputs other than the newest",
+    INPUTS_CHANGED: "an input changed while this was made, or had changed before",
+}
+"""Facts that are told of all variants as soon as they are true of one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,6 +111,8 @@ class Assembled:
         0, or one more than the index in `messages`.
     stale
         Whether it was made by code or inputs other than those of the newest definition.
+    inputs_changed
+        Whether it may be of inputs that changed while it was made; see `sciflow.store.doubt`.
     messages
         The distinct failures, as they were recorded.
     rows
@@ -125,6 +134,7 @@ class Assembled:
     runtime_s: NDArray[np.float32]
     failure: NDArray[np.int32]
     stale: NDArray[np.bool_]
+    inputs_changed: NDArray[np.bool_]
     messages: tuple[dict[str, Any], ...]
     outputs: Mapping[str, Output]
     rows: NDArray[np.int64] | None
@@ -141,9 +151,16 @@ class Assembled:
 
     @property
     def shows_stale(self) -> bool:
-        """Whether `stale` is among what is told of every variant: something is stale, and nothing else has the name."""
+        """Whether `stale` is among the `flags`."""
+        return STALE in self.flags
+
+    @property
+    def flags(self) -> dict[str, NDArray[np.bool_]]:
+        """Those of `FLAGS` that are told of every variant: true of one, and nothing else has the name."""
         parameters = () if self.space is None else self.space.names
-        return STALE not in {*self.coords, *self.outputs, *parameters} and bool(self.stale.any())
+        taken = {*self.coords, *self.outputs, *parameters}
+        known = {STALE: self.stale, INPUTS_CHANGED: self.inputs_changed}
+        return {name: values for name, values in known.items() if name not in taken and values.any()}
 
     def facts(self, key: str) -> tuple[NDArray[np.int32], tuple[Any, ...]]:
         """What the frames say of each variant: a code per variant (-1 where missing), and the distinct values.

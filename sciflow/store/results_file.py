@@ -12,7 +12,7 @@ import numpy as np
 
 from sciflow.store.arrays import ArrayOutput
 from sciflow.store.assemble import assemble
-from sciflow.store.assembled import STALE, STATUS_MEANINGS
+from sciflow.store.assembled import FLAGS, STATUS_MEANINGS
 from sciflow.store.atomic import sync_directory, write_error
 from sciflow.store.commits import RESULTS_NAME, Commits, write_state
 from sciflow.store.description import describe_sweep
@@ -173,8 +173,8 @@ class _Writer:
             messages = [*messages[:_MOST_MESSAGES], {"message": "one of many others, which the segments hold"}]
             failure = np.minimum(failure, len(messages))
         self._put("failure", failure, {"long_name": "0, or the number of the message", "messages": messages})
-        if assembled.shows_stale:
-            self._put(STALE, assembled.stale, {"long_name": "made by code or inputs other than the newest"})
+        for name, values in assembled.flags.items():
+            self._put(name, values, {"long_name": FLAGS[name]})
 
     def _write_output(self, output: ArrayOutput) -> None:
         name, inner = self._names[output.name], self._inner_dims(output)
@@ -241,7 +241,7 @@ class _Writer:
 
 def _facts(assembled: Assembled) -> frozenset[str]:
     """The names of what is written of every variant besides its outputs."""
-    return _FACTS | {STALE} if assembled.shows_stale else _FACTS
+    return _FACTS | assembled.flags.keys()
 
 
 def _file_name(name: str) -> str:

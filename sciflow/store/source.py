@@ -42,6 +42,11 @@ class RecordSource:
         """The number of places in the dataset."""
         return len(self._found[1])
 
+    @property
+    def frames(self) -> Sequence[FrameRef]:
+        """The frames that the records are in, and others of the sweep."""
+        return self._found[0].frames
+
     def visit(
         self, name: str, cells: NDArray[np.int64] | None
     ) -> Iterator[tuple[FrameRef, NDArray[np.int64], NDArray[np.int64], BlockReader]]:
