@@ -34,7 +34,7 @@ from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
     import xarray as xr
@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from prov.model import ProvDocument
 
+    from sciflow.analysis.convergence import Convergence
     from sciflow.analysis.objective import Metric
     from sciflow.analysis.optimum import Optimum
     from sciflow.analysis.origins import Origin
     from sciflow.analysis.performance import Performance
+    from sciflow.analysis.sensitivity import Sensitivity
+    from sciflow.analysis.success import Success
     from sciflow.analysis.trace import Trace
     from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled
@@ -162,17 +165,6 @@ class Results:
             The condition is not understood or names an unknown column.
         """
         return self._variants.frame.loc[self._variants.matching(condition)].copy()
-
-    def summary(self) -> pd.DataFrame:
-        """Count, mean, spread and quartiles of each metric over the variants that are done.
-
-        That different code made them is told by a warning.
-        """
-        variants = self._variants
-        warn_of_mixture(variants, "results that are summarised", variants.done, stacklevel=2)
-        numeric = [name for name in variants.metrics if variants.scalar(name).dtype.kind in "biuf"]
-        done = variants.frame.loc[variants.done, [*numeric, "runtime_s"]]
-        return done.astype(float).describe().transpose()
 
     def status(self) -> dict[str, int]:
         """How many variants are ``done``, ``failed`` and ``missing``."""
@@ -322,6 +314,179 @@ class Results:
             There is no such metric or variant, several variants fit, or it is not done.
         """
         return metric_of(self._variants, params, metric)
+
+    # ---------------------------------------------------------------------------------------------------- statistics
+
+    def summary(
+        self,
+        by: str | Sequence[str] | None = None,
+        metrics: str | Sequence[str] | None = None,
+        *,
+        where: str | None = None,
+        confidence: float = 0.95,
+    ) -> pd.DataFrame:
+        """Count, mean, median, spread and quartiles of each metric over the variants that are done, and an interval.
+
+        ``ci_low`` and ``ci_high`` bound the mean, by the bootstrap (of very many values by Student's t); NaN for a
+        single value. Infinite values are left out, which is told by a warning, and so is that different code made the
+        results.
+
+        Parameters
+        ----------
+        by
+            Parameters: a row for each of their values and each metric.
+        metrics
+            By default all that are numbers, and ``runtime_s``.
+        where
+            Only variants for which this condition holds, as in `query`.
+
+        Raises
+        ------
+        ResultsError
+            There is no such parameter or metric, or its values are not numbers.
+        """
+        from sciflow.analysis.summary import summarise  # noqa: PLC0415  each statistic is loaded when it is asked for
+
+        return summarise(self._variants, by, metrics, where=where, confidence=confidence)
+
+    def main_effects(self, metric: str, *, where: str | None = None, confidence: float = 0.95) -> pd.DataFrame:
+        """What a metric is on average at each value of each parameter, the parameter that matters most first.
+
+        By parameter and value: ``mean``, ``ci_low``, ``ci_high``, ``n``, ``effect`` (difference from the mean of all),
+        and of the parameter ``share`` (η², its part of the sum of squares) and ``p_value``. ``attrs["method"]`` says
+        how; `sciflow.analysis.effects` has the formulas.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, nobody has a value, or no parameter differs.
+        """
+        from sciflow.analysis.effects import main_effects  # noqa: PLC0415  each statistic is loaded when it is asked for
+
+        return main_effects(self._variants, metric, where=where, confidence=confidence)
+
+    def interactions(self, metric: str, *, where: str | None = None) -> pd.DataFrame:
+        """How much more two parameters do together than each by itself, the strongest pair first.
+
+        By pair: ``share`` (of the sum of squares, beyond main effects), ``largest`` (difference of a mean from what
+        main effects say), ``n_cells`` and ``p_value``.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, nobody has a value, or fewer than two parameters differ.
+        """
+        from sciflow.analysis.effects import interactions  # noqa: PLC0415  each statistic is loaded when it is asked for
+
+        return interactions(self._variants, metric, where=where)
+
+    def sensitivity(
+        self, metric: str, *, where: str | None = None, method: str = "auto", confidence: float = 0.95
+    ) -> Sensitivity:
+        """How much of a metric's variance each parameter accounts for; the result says by which method and why.
+
+        Parameters
+        ----------
+        method
+            ``auto`` takes the first that the design allows: ``grid`` (all combinations are there: exact), ``sobol``
+            (Saltelli's points), ``morris`` (trajectories), ``permutation`` (any points, by a random forest).
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric, the design does not allow the method, or a package is not installed.
+        """
+        from sciflow.analysis.sensitivity import measure_sensitivity  # noqa: PLC0415  loaded when it is asked for
+
+        return measure_sensitivity(self._variants, metric, where=where, method=method, confidence=confidence)
+
+    def compare(
+        self,
+        other: Results | None = None,
+        *,
+        a: str | None = None,
+        b: str | None = None,
+        metric: str | Sequence[str] | None = None,
+        test: str = "auto",
+        confidence: float = 0.95,
+    ) -> pd.DataFrame:
+        """Whether two sweeps, or two sets of variants of this one, differ: a row per metric.
+
+        Variants that agree in the other parameters are compared in pairs, replicates averaged; else sets as they are.
+        Difference with interval, effect size, p-value, and the p-value adjusted for the number of metrics;
+        `sciflow.analysis.comparison` has the formulas.
+
+        Parameters
+        ----------
+        other
+            Another sweep's results.
+        a, b
+            Instead, two conditions as in `query`, such as ``a="optimizer == 'adam'", b="optimizer == 'sgd'"``.
+        metric
+            One or several; by default all that both have.
+        test
+            ``permutation``, ``t`` or ``wilcoxon`` (Mann-Whitney without pairs); ``auto`` is ``permutation`` up to 2,000
+            values and ``t`` beyond.
+
+        Raises
+        ------
+        ResultsError
+            There is nothing to compare, or no such metric or test.
+        """
+        from sciflow.analysis.comparison import compare_results  # noqa: PLC0415  loaded when it is asked for
+
+        theirs = None if other is None else other._variants  # noqa: SLF001  of the same class
+        names = self._directory.workflow, "" if other is None else other._directory.workflow  # noqa: SLF001  likewise
+        return compare_results((self._variants, theirs), names, (a, b), metric, test=test, confidence=confidence)
+
+    def convergence(
+        self,
+        metric: str,
+        over: str = REPLICATE,
+        *,
+        where: str | None = None,
+        target: float | None = None,
+        confidence: float = 0.95,
+    ) -> Convergence:
+        """How the mean of each variant settles as replicates are added, and whether there are enough.
+
+        Parameters
+        ----------
+        target
+            Half of the confidence interval that is wanted: says which variants are within it, and how many values the
+            others need.
+
+        Raises
+        ------
+        ResultsError
+            There is no such metric or parameter, or nobody has a value.
+        """
+        from sciflow.analysis.convergence import measure_convergence  # noqa: PLC0415  loaded when it is asked for
+
+        return measure_convergence(self._variants, metric, over, where=where, target=target, confidence=confidence)
+
+    def success(
+        self, criteria: Mapping[str, object] | None = None, *, over: str | Iterable[str] | None = None
+    ) -> Success:
+        """Which variants meet the workflow's success criteria.
+
+        Parameters
+        ----------
+        criteria
+            Others than the workflow's, as `set_success_criteria` takes them.
+        over
+            Parameters to average over first, such as ``"replicate"``.
+
+        Raises
+        ------
+        ResultsError
+            There are no criteria, or one is about an unknown metric.
+        WorkflowError
+            A criterion is not understood.
+        """
+        from sciflow.analysis.success import judge  # noqa: PLC0415  each statistic is loaded when it is asked for
+
+        return judge(self._variants, self._assembled.definition.get("criteria", ()), criteria, over)
 
     # ------------------------------------------------------------------------------------------------------ metadata
 

@@ -86,7 +86,7 @@ def test_a_summary_describes_each_metric_of_the_variants_that_are_done(results) 
     summary = results.summary()
 
     assert summary.index.tolist() == ["accuracy", "energy", "epochs", "converged", "runtime_s"]
-    assert summary.loc["accuracy", "count"] == 13
+    assert summary.loc["accuracy", "n"] == 13
     assert summary.loc["energy", "max"] == 30.0
     assert summary.loc["runtime_s", "mean"] == 0.25
 

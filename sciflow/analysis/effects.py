@@ -1,0 +1,230 @@
+"""What each parameter does to a metric, alone and together with another."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pandas as pd
+
+from sciflow.analysis.sample import Factor, factors_of, take_sample
+from sciflow.errors import ResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sciflow.analysis.variants import Variants
+
+    Floats = NDArray[np.float64]
+
+_MOST_ENTRIES: Final = 50_000_000
+"""Of the matrix that an analysis of variance by regression needs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decomposition:
+    """An analysis of variance with main effects alone.
+
+    Attributes
+    ----------
+    sums : sum of squares of each factor
+    residual : the sum of squares that they leave, and its degrees of freedom
+    method : how it was made, in words
+    """
+
+    sums: Floats
+    residual: tuple[float, int]
+    method: str
+
+
+def main_effects(variants: Variants, metric: str, *, where: str | None, confidence: float) -> pd.DataFrame:
+    """What the metric is on average at each value of each parameter; the parameter that matters most first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By parameter and value (numbers with many values: intervals): ``mean``, ``ci_low`` and ``ci_high`` (by what main
+        effects do not explain; NaN where nothing is left over), ``n``, ``effect`` (difference from the mean of all),
+        and of the parameter ``share`` (η²: its part of the sum of squares, in [0, 1]) and ``p_value`` (F-test).
+        ``attrs`` has ``mean`` (of all) and ``method``.
+
+    Notes
+    -----
+    In a balanced design sums of squares follow from the means (Montgomery, Design and Analysis of Experiments, ch. 5);
+    in others statsmodels fits them (type II), and without it each parameter is looked at alone.
+
+    Raises
+    ------
+    ResultsError
+        There is no such metric, or no parameter differs.
+    """
+    sample = take_sample(variants, metric, where, stacklevel=3)
+    factors = _factors(factors_of(sample.table), metric)
+    values, n = sample.numbers, len(sample.numbers)
+    grand = float(values.mean())
+    total = float(((values - grand) ** 2).sum())
+    found = decompose(values, factors)
+    residual, df = found.residual
+    error = residual / df if df > 0 else np.nan
+    parts: dict[str, pd.DataFrame] = {}
+    for factor, squares in zip(factors, found.sums.tolist(), strict=True):
+        counts = factor.counts
+        means = np.bincount(factor.codes, values, minlength=factor.n) / counts
+        half = _quantile(confidence, df) * np.sqrt(error / counts)
+        parts[factor.name] = pd.DataFrame(
+            {
+                "mean": means,
+                "ci_low": means - half,
+                "ci_high": means + half,
+                "n": counts,
+                "effect": means - grand,
+                "share": squares / total if total > 0 else 0.0,
+                "p_value": _f_test(squares, factor.n - 1, residual, df, scale=total),
+            },
+            index=pd.Index(factor.levels, dtype=object),
+        )
+    ranked = sorted(parts, key=lambda name: -float(parts[name]["share"].iloc[0]))
+    table = pd.concat([parts[name] for name in ranked], keys=ranked, names=["parameter", "value"])
+    table.attrs = {"metric": metric, "mean": grand, "n": n, "method": found.method}
+    return table
+
+
+def interactions(variants: Variants, metric: str, *, where: str | None) -> pd.DataFrame:
+    """How much more two parameters do together than each by itself; the strongest pair first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By pair: ``share`` (its part of the sum of squares beyond both main effects, in [0, 1]), ``largest`` (the
+        largest difference of a mean from what main effects say), ``n_cells``, and ``p_value`` (F-test against the
+        differences within cells, to which other parameters contribute; NaN where each cell has one value).
+
+    Notes
+    -----
+    The means of each pair of values are compared with the best additive fit to them (two-way analysis of variance:
+    Montgomery, Design and Analysis of Experiments, ch. 5).
+
+    Raises
+    ------
+    ResultsError
+        There is no such metric, or fewer than two parameters differ.
+    """
+    sample = take_sample(variants, metric, where, stacklevel=3)
+    factors = _factors(factors_of(sample.table), metric)
+    if len(factors) < 2:
+        raise ResultsError(f"an interaction takes two parameters; only {factors[0].name} differs between variants")
+    values = sample.numbers - sample.numbers.mean()
+    total = float((values**2).sum())
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for one, other in itertools.combinations(factors, 2):
+        rows[one.name, other.name] = _interaction(values, total, one, other)
+    index = pd.MultiIndex.from_tuples(list(rows), names=["parameter", "other"])
+    table = pd.DataFrame(list(rows.values()), index=index)
+    return table.sort_values("share", ascending=False, kind="stable")
+
+
+def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:
+    """Sums of squares of main effects: from means where the design is balanced, else by regression."""
+    n = len(values)
+    grand = values.mean()
+    alone = np.array(
+        [
+            float((factor.counts * (np.bincount(factor.codes, values, factor.n) / factor.counts - grand) ** 2).sum())
+            for factor in factors
+        ]
+    )
+    total = float(((values - grand) ** 2).sum())
+    df = n - 1 - sum(factor.n - 1 for factor in factors)
+    if is_balanced(factors):
+        return Decomposition(alone, (max(0.0, total - float(alone.sum())), df), "balanced design: from means")
+    n_columns = 1 + sum(factor.n - 1 for factor in factors)
+    if find_spec("statsmodels") is None:
+        why = "each parameter alone, so that shares overlap: the design is not balanced, and statsmodels not installed"
+    elif n * n_columns > _MOST_ENTRIES:
+        why = "each parameter alone, so that shares overlap: the design is not balanced, and large"
+    else:
+        return _by_regression(values, factors)
+    within = max(0.0, total - float(alone.max(initial=0.0)))
+    return Decomposition(
+        alone, (within, df), f'{why} (pip install "sciflow[statistics]")' if "not inst" in why else why
+    )
+
+
+def is_balanced(factors: Sequence[Factor]) -> bool:
+    """Whether each pair of values occurs as often as the values alone make it expect, so that effects do not mix."""
+    for one, other in itertools.combinations(factors, 2):
+        joint = np.bincount(one.codes * other.n + other.codes, minlength=one.n * other.n).reshape(one.n, other.n)
+        if (joint * len(one.codes) != np.outer(one.counts, other.counts)).any():
+            return False
+    return True
+
+
+def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition:
+    from statsmodels.formula.api import ols  # noqa: PLC0415  an extra
+    from statsmodels.stats.anova import anova_lm  # noqa: PLC0415  an extra
+
+    fit_of: Any = ols
+    table_of: Any = anova_lm
+    names = [f"x{k}" for k in range(len(factors))]
+    frame = pd.DataFrame({name: factor.codes for name, factor in zip(names, factors, strict=True)}).assign(y=values)
+    fit = fit_of("y ~ " + " + ".join(f"C({name})" for name in names), frame).fit()
+    if fit.df_resid <= 0:
+        raise ResultsError(f"{len(values)} values are too few for the values of {len(factors)} parameters")
+    table = table_of(fit, typ=2)
+    sums = table["sum_sq"].loc[[f"C({name})" for name in names]].to_numpy()
+    residual = float(table["sum_sq"].loc["Residual"]), int(table["df"].loc["Residual"])
+    return Decomposition(sums, residual, "analysis of variance, type II (statsmodels)")
+
+
+def _interaction(values: Floats, total: float, one: Factor, other: Factor) -> dict[str, float]:
+    shape = (one.n, other.n)
+    cell = one.codes * other.n + other.codes
+    counts = np.bincount(cell, minlength=one.n * other.n).reshape(shape)
+    sums = np.bincount(cell, values, minlength=one.n * other.n).reshape(shape)
+    there = counts > 0
+    means = np.divide(sums, counts, out=np.zeros(shape), where=there)
+    normal = np.block([[np.diag(counts.sum(axis=1)), counts], [counts.T, np.diag(counts.sum(axis=0))]])
+    fit, _, rank, _ = np.linalg.lstsq(
+        normal.astype(np.float64), np.concatenate([sums.sum(axis=1), sums.sum(axis=0)]), rcond=None
+    )
+    beyond = np.where(there, means - (fit[: one.n, None] + fit[one.n :]), 0.0)
+    squares = float((counts * beyond**2).sum())
+    within = max(0.0, float((values**2).sum() - (counts * means**2).sum()))
+    n_cells = int(there.sum())
+    return {
+        "share": squares / total if total > 0 else 0.0,
+        "largest": float(beyond.flat[np.abs(beyond).argmax()]),
+        "n_cells": n_cells,
+        "p_value": _f_test(squares, n_cells - int(rank), within, len(values) - n_cells, scale=total),
+    }
+
+
+def _factors(factors: list[Factor], metric: str) -> list[Factor]:
+    if not factors:
+        raise ResultsError(f"no parameter differs between the variants that have a value of {metric!r}")
+    return factors
+
+
+def _quantile(confidence: float, df: int) -> float:
+    from scipy import stats  # noqa: PLC0415  SciPy takes a while to import
+
+    if not 0 < confidence < 1:
+        raise ResultsError(f"confidence={confidence!r} is no probability; give a number between 0 and 1, such as 0.95")
+    return float(stats.t.ppf(0.5 + confidence / 2, df)) if df > 0 else np.nan
+
+
+def _f_test(squares: float, df: int, residual: float, residual_df: int, *, scale: float) -> float:
+    """The probability of an effect as large by chance (Fisher, 1925); NaN where nothing says what chance does."""
+    from scipy import stats  # noqa: PLC0415  SciPy takes a while to import
+
+    rounding = 1e-12 * scale
+    if df <= 0 or residual_df <= 0:
+        return np.nan
+    if residual <= rounding:  # nothing is left to chance
+        return np.nan if squares <= rounding else 0.0
+    return float(stats.f.sf(squares / df / (residual / residual_df), df, residual_df))
