@@ -89,8 +89,8 @@ def _read_table(package: Container, name: object) -> dict[str, NDArray[np.str_]]
     """The columns of the table as texts; none if there is no table."""
     if not isinstance(name, str) or name not in package:
         return {}
-    with package.open(name) as file:
-        rows = list(csv.reader(io.TextIOWrapper(file, "utf-8", newline="")))
+    with package.open(name) as file, io.TextIOWrapper(file, "utf-8", newline="") as lines:
+        rows = list(csv.reader(lines))
     if not rows:
         return {}
     header, *body = rows

@@ -605,8 +605,8 @@ def _check_table(package: Container, table: str, record: Mapping[str, Any]) -> I
     statuses: Counter[str] = Counter()
     ids: Counter[str] = Counter()
     silent = 0
-    with package.open(table) as file:
-        for row in csv.DictReader(io.TextIOWrapper(file, "utf-8", "replace", newline="")):
+    with package.open(table) as file, io.TextIOWrapper(file, "utf-8", "replace", newline="") as lines:
+        for row in csv.DictReader(lines):
             ids[row.get("variant") or ""] += 1
             statuses[row.get("status") or ""] += 1
             silent += row.get("status") == "failed" and not row.get("failure")

@@ -1,4 +1,11 @@
-"""Packages of the agreed layout made by hand, and ways of damaging them: what checks of packages are tried on."""
+"""Packages made by hand, and ways of damaging them: what checks of packages are tried on.
+
+For tests of whatever reads packages::
+
+    files = handmade_files(tmp_path)
+    for change, code in TAMPERED.values():
+        assert verify_package(write_zip(tmp_path / "x.zip", change(files))).exit_code == code
+"""
 
 from __future__ import annotations
 
@@ -15,26 +22,27 @@ from sciflow.analysis.results import open_results
 from sciflow.packaging import layout, standalone
 from sciflow.provenance.environment import capture_environment
 from sciflow.store.consolidate import consolidate
+from sciflow.store.directory import SweepDirectory
 from sciflow.testing.sweeps import known_outcome_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SCRIPT = b'''import sciflow
-
-open("/tmp/sciflow-was-executed", "w").close()
+SCRIPT = b"""import sciflow
 workflow = sciflow.ExperimentalWorkflow("known_outcome", seed=7)
-'''
+"""
 DATA = b"1,2,3\n"
 
 Files = dict[str, bytes]
 
 
 def sha256(content: bytes) -> str:
+    """The digest of a content, as manifests have it."""
     return hashlib.sha256(content).hexdigest()
 
 
 def dump(data: Any) -> bytes:
+    """JSON as a package has it."""
     return json.dumps(data, indent=1).encode()
 
 
@@ -44,7 +52,7 @@ def handmade_files(folder: Path) -> Files:
     results = open_results(sweep.path)
     environment = capture_environment()
     digest = sha256(dump(environment))
-    definition = sorted((sweep.path / "definition").iterdir())[-1].read_bytes()
+    definition = max((sweep.path / "definition").iterdir()).read_bytes()
     counts = results.status()
     files: Files = {
         f"{layout.CODE}/study.py": SCRIPT,
@@ -58,7 +66,7 @@ def handmade_files(folder: Path) -> Files:
         layout.GIT: dump({"commit": "0123abcd", "dirty": True}),
         layout.PATCH: b"--- a/study.py\n+++ b/study.py\n",
     }
-    consolidate(results._directory)
+    consolidate(SweepDirectory.open(sweep.path))
     files[layout.RESULTS_FILE] = (sweep.path / "results.h5").read_bytes()
     for path in sorted(sweep.path.rglob("*")):
         name = path.relative_to(sweep.path)
@@ -89,10 +97,11 @@ def handmade_files(folder: Path) -> Files:
         "seed": 7,
         "environments": {digest: layout.environment_file(digest)},
     }
-    return {**files, **tags(files, record)}
+    return {**files, **_tags(files, record)}
 
 
-def tags(payload: Files, record: dict[str, Any]) -> Files:
+def _tags(payload: Files, record: dict[str, Any]) -> Files:
+    """The tag files around a payload."""
     files: Files = {
         layout.RECORD: dump(record),
         layout.README: b"# known_v1\n",
@@ -119,6 +128,7 @@ def with_manifests(files: Files) -> Files:
 
 
 def write_zip(path: Path, files: Files) -> Path:
+    """Write the files as one archive."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
             archive.writestr(name, files[name])
@@ -126,6 +136,7 @@ def write_zip(path: Path, files: Files) -> Path:
 
 
 def write_folder(path: Path, files: Files) -> Path:
+    """Write the files as an unpacked package, in place of what is there."""
     shutil.rmtree(path, ignore_errors=True)
     for name, content in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -137,12 +148,14 @@ def write_folder(path: Path, files: Files) -> Path:
 
 
 def with_json(files: Files, name: str, change: Callable[[Any], object]) -> Files:
+    """The files with one of them, of JSON, changed."""
     data = json.loads(files[name])
     change(data)
     return {**files, name: dump(data)}
 
 
 def without(files: Files, *names: str) -> Files:
+    """The files less those whose names begin so."""
     return {name: content for name, content in files.items() if not name.startswith(names)}
 
 
@@ -158,6 +171,7 @@ def in_crate_too(files: Files) -> Files:
 
 
 def edited_table(files: Files, edit: Callable[[list[list[str]]], list[list[str]]]) -> Files:
+    """The files with the rows of the table changed."""
     rows = list(csv.reader(io.StringIO(files[layout.TABLE].decode())))
     target = io.StringIO()
     csv.writer(target, lineterminator="\n").writerows(edit(rows))
@@ -177,6 +191,7 @@ def set_cell(column: str, value: str) -> Callable[[list[list[str]]], list[list[s
 
 
 def drop_row(rows: list[list[str]]) -> list[list[str]]:
+    """An edit that takes the first variant away."""
     return [rows[0], *rows[2:]]
 
 

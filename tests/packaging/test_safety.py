@@ -1,0 +1,311 @@
+"""Archives that were made to do harm: refused by both checkers, with nothing written and nothing executed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import stat
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sciflow.errors import PackageError
+from sciflow.packaging import layout, standalone
+from sciflow.packaging.safety import open_container, unpack
+from sciflow.packaging.standalone import Limits, UnsafeError, check_names, opened
+from sciflow.packaging.verify import verify_package
+from sciflow.testing import packages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Traitor:
+    """What leaves a trace as soon as it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self):
+        return (Path.touch, (self._trace,))
+
+
+def named(name: str) -> Callable[[zipfile.ZipFile], None]:
+    return lambda archive: archive.writestr(name, b"x")
+
+
+def link(archive: zipfile.ZipFile) -> None:
+    entry = zipfile.ZipInfo("data/code/link")
+    entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    archive.writestr(entry, "/etc")
+
+
+def twice(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/twice.txt", b"1")
+    with pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("data/twice.txt", b"2")
+
+
+def two_spellings(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/Twice.txt", b"1")
+    archive.writestr("data/twice.TXT", b"2")
+
+
+def file_and_folder(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/both", b"1")
+    archive.writestr("data/both/below/it", b"2")
+
+
+def other_compression(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/x", b"1", compress_type=zipfile.ZIP_BZIP2)
+
+
+def pickled(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/results/model.bin", pickle.dumps([1]))
+
+
+MALICIOUS: dict[str, Callable[[zipfile.ZipFile], None]] = {
+    "a name that climbs": named("../outside.txt"),
+    "a name that climbs from within": named("data/../../outside.txt"),
+    "an absolute name": named("/tmp/outside.txt"),
+    "a backslash": named("data\\..\\outside.txt"),
+    "a drive": named("C:outside.txt"),
+    "a name of nothing": named("data//x"),
+    "a line in a name": named("data/x\ny"),
+    "a symbolic link": link,
+    "one name twice": twice,
+    "two spellings of a name": two_spellings,
+    "a file that is a folder": file_and_folder,
+    "a rare compression": other_compression,
+    "a pickle among the results": pickled,
+}
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> packages.Files:
+    return packages.handmade_files(tmp_path_factory.mktemp("good"))
+
+
+def run_verifier(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The stand-alone checker as a reader without sciflow starts it: isolated, without site packages."""
+    command = [sys.executable, "-I", "-S", standalone.__file__, *arguments, str(path)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("what", MALICIOUS)
+def test_a_malicious_archive_is_refused_and_nothing_is_written(what: str, good, tmp_path: Path, monkeypatch) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner)
+    path = packages.write_zip(inner / "bad.zip", good)
+    with zipfile.ZipFile(path, "a") as archive:
+        MALICIOUS[what](archive)
+
+    report = verify_package(path)
+
+    assert report.exit_code == 4
+    assert any(one.check == "safety" for one in report.errors)
+    done = run_verifier(path)
+    assert (done.returncode, done.stderr) == (4, "")
+    assert [one.name for one in tmp_path.iterdir()] == ["inner"]
+    assert [one.name for one in inner.iterdir()] == ["bad.zip"]
+    assert not Path("/tmp/outside.txt").exists()
+
+
+def patched(path: Path, old: bytes, new: bytes) -> Path:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    return path
+
+
+def test_a_name_that_is_cut_at_a_zero_byte_is_refused(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "bad.zip", {"data/x_.txt": b"1"})
+
+    report = verify_package(patched(path, b"data/x_.txt", b"data/x\0.txt"))
+
+    assert report.exit_code == 4
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "bad.zip", {"x": b"1"})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+
+    assert "encrypted" in str(verify_package(path))
+    assert run_verifier(path).returncode == 4
+
+
+def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("data/zeros", "w") as member:
+        for _ in range(20):
+            member.write(bytes(1 << 20))
+
+    report = verify_package(path, limits=Limits(harmless_bytes=10 << 20))
+
+    assert report.exit_code == 4
+    assert "bomb" in str(report)
+
+
+def test_an_archive_of_too_many_or_too_large_files_is_refused(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", {str(k): b"12345" for k in range(20)})
+
+    assert "20 members" in str(verify_package(path, limits=Limits(members=19)))
+    assert "unpacks to 100 bytes" in str(verify_package(path, limits=Limits(total_bytes=99)))
+
+
+def test_a_size_that_is_a_lie_is_noticed_while_reading(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", {"x": b"a" * 5000})
+    # both heads say 7 bytes; the data are more
+    patched(path, struct.pack("<I", 5000), struct.pack("<I", 7))
+
+    report = verify_package(path)
+
+    assert report.exit_code == 4
+
+
+def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", bytes(3000))
+        archive.writestr("b", bytes(3000))
+    with zipfile.ZipFile(path) as archive:
+        second = archive.getinfo("b").header_offset
+    content = bytearray(path.read_bytes())
+    entry = content.rindex(b"PK\1\2")
+    assert struct.unpack_from("<I", content, entry + 42) == (second,)
+    struct.pack_into("<I", content, entry + 42, 0)  # the second member begins where the first does
+    path.write_bytes(content)
+
+    assert "shares bytes" in str(verify_package(path))
+
+
+def test_links_in_a_folder_are_refused(good, tmp_path: Path) -> None:
+    folder = packages.write_folder(tmp_path / "package", good)
+    (folder / "data/code/link").symlink_to("/etc")
+
+    assert verify_package(folder).exit_code == 4
+    assert run_verifier(folder).returncode == 4
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.999])
+def test_a_part_of_a_zip_is_told_as_one(kept: float, good, tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", good)
+    os.truncate(path, int(path.stat().st_size * kept))
+
+    report = verify_package(path)
+
+    assert report.exit_code == 4
+    assert "only a part" in str(report)
+    assert run_verifier(path).returncode == 4
+
+
+def test_nothing_of_a_package_is_executed_or_unpickled(good, tmp_path: Path, monkeypatch) -> None:
+    trace = tmp_path / "trace"
+    script = f"open({str(trace)!r}, 'w').close()\n".encode()
+    # names that an import would find first in the current folder, and a pickle
+    traps = dict.fromkeys((f"data/code/{name}" for name in ("study.py", "numpy.py", "sitecustomize.py")), script)
+    files = packages.in_crate_too({**good, **traps, "data/artifacts/v/model.pkl": pickle.dumps(Traitor(trace))})
+    folder = packages.write_folder(tmp_path / "package", files)
+    monkeypatch.chdir(folder / "data/code")
+
+    report = verify_package(folder)
+    command = [sys.executable, "-m", "sciflow.cli.main", "verify", str(folder)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert (report.exit_code, done.returncode, run_verifier(folder).returncode) == (0, 0, 0)
+    assert any("pickle" in one.what for one in report.findings)
+    assert not trace.exists()
+
+
+def test_a_results_file_that_crashes_its_reader_is_a_finding(good, tmp_path: Path) -> None:
+    content = bytearray(good[layout.RESULTS_FILE])
+    content[600:4000] = os.urandom(3400)
+    path = packages.write_zip(tmp_path / "x.zip", packages.in_crate_too({**good, layout.RESULTS_FILE: bytes(content)}))
+
+    assert verify_package(path).exit_code in {4, 5}
+
+
+def test_a_reader_that_is_killed_or_says_nothing_is_a_finding() -> None:
+    from sciflow.packaging.verify import _told
+
+    (killed,) = _told(-11, b"", b"")
+    (silent,) = _told(1, b"", b"Traceback\nMemoryError\n")
+
+    assert (killed.severity, killed.check) == ("error", "safety")
+    assert "SIGSEGV" in killed.what
+    assert (silent.check, "MemoryError" in silent.what) == ("consistency", True)
+
+
+def test_a_results_file_that_points_elsewhere_is_refused(good, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "r.h5"
+    path.write_bytes(good[layout.RESULTS_FILE])
+    with h5py.File(path, "a") as file:
+        file["other"] = h5py.ExternalLink("/etc/passwd", "/")
+    files = packages.in_crate_too({**good, layout.RESULTS_FILE: path.read_bytes()})
+
+    report = verify_package(packages.write_zip(tmp_path / "x.zip", files))
+
+    assert report.exit_code == 4
+    assert "'other' is a link" in str(report)
+
+
+PARTS = st.sampled_from(["a", "B", "b", "..", ".", "", "data", "C:", "x\\y", "é", "e\u0301", "\n"])
+
+
+@given(st.lists(st.lists(PARTS, min_size=1, max_size=4).map("/".join), min_size=1, max_size=6))
+def test_what_is_not_refused_stays_in_its_folder_and_apart(names: list[str]) -> None:
+    if check_names(names):
+        return
+
+    root = Path("/root/of/it")
+    paths = [Path(os.path.normpath(root / name)) for name in names]
+
+    assert all(path.is_relative_to(root) and path != root for path in paths)
+    assert len({str(path).casefold() for path in paths}) == len(names)
+
+
+def test_unpacking_writes_plain_files_and_follows_nothing(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", {"data/a.txt": b"1", "data/b/c.txt": b"2", "z": b"3"})
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "a.txt").symlink_to(tmp_path / "elsewhere")
+
+    with open_container(path) as package:
+        with pytest.raises(FileExistsError):
+            unpack(package, ["data/a.txt"], target, below="data/")
+        unpack(package, ["data/b/c.txt"], target, below="data/")
+
+    assert not (tmp_path / "elsewhere").exists()
+    assert (target / "b/c.txt").read_bytes() == b"2"
+    assert not (target / "b/c.txt").stat().st_mode & 0o111
+
+
+def test_a_package_that_is_not_safe_is_an_error_for_those_who_open_it(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", {"../x": b"1"})
+
+    with pytest.raises(PackageError, match=r"leads out of the folder"), open_container(path):
+        pass
+    with pytest.raises(PackageError, match="cannot read"), open_container(tmp_path / "none.zip"):
+        pass
+
+
+def test_a_member_is_never_read_beyond_its_size(tmp_path: Path) -> None:
+    path = packages.write_zip(tmp_path / "x.zip", {"x": b"12345"})
+
+    with opened(path) as package:
+        package.sizes["x"] = 3
+        package.open = lambda name: io.BytesIO(b"12345")
+        with pytest.raises(UnsafeError, match="more than the 3 bytes"):
+            package.read("x")
