@@ -45,14 +45,14 @@ def results(
         raise click.UsageError("--csv and --json exclude each other")
     if variant is not None and (query is not None or as_csv):
         raise click.UsageError("--variant is about one variant; it goes with neither --query nor --csv")
-    opened = _open(sweep, directory)
+    opened = open_sweep(sweep, directory)
     if variant is not None:
         trace = opened.provenance(variant)
         print_json(trace.to_dict()) if as_json else click.echo(str(trace))
         return
     table: Any = opened.to_dataframe() if query is None else opened.query(query)
     if mixture := opened.mixture(query):
-        _warn(mixture)
+        warn(mixture)
     if as_csv:
         click.echo(table.to_csv(), nl=False)
     elif as_json:
@@ -90,11 +90,11 @@ def best(
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
     """
-    opened = _open(sweep, directory)
-    with _warnings_as_lines() as told:
+    opened = open_sweep(sweep, directory)
+    with warnings_as_lines() as told:
         found: Any = opened.find_optimal_parameters(metric, maximize=not minimize, where=where, top=top)
     variants = found if isinstance(found, list) else [found]
-    with _warnings_as_lines() if not told else warnings.catch_warnings(record=True):
+    with warnings_as_lines() if not told else warnings.catch_warnings(record=True):
         values = [opened.get_metric(variant, metric) for variant in variants]
     if as_json:
         print_json(
@@ -124,8 +124,8 @@ def plot(sweep: str, name: str | None, *, output: str | None, directory: str | N
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
     """
-    opened = _open(sweep, directory)
-    with _warnings_as_lines():
+    opened = open_sweep(sweep, directory)
+    with warnings_as_lines():
         figures: dict[str, Any] = dict(opened.visualize()) if name is None else {name: opened.plot(name)}
     if not figures:
         raise click.UsageError(
@@ -140,7 +140,7 @@ def plot(sweep: str, name: str | None, *, output: str | None, directory: str | N
 
 
 @contextlib.contextmanager
-def _warnings_as_lines() -> Generator[list[str]]:
+def warnings_as_lines() -> Generator[list[str]]:
     """Print on stderr, each once, what the library warns the user of; the list has it afterwards."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -150,14 +150,16 @@ def _warnings_as_lines() -> Generator[list[str]]:
         finally:
             told += dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning)
             for words in told:
-                _warn(words)
+                warn(words)
 
 
-def _warn(words: str) -> None:
+def warn(words: str) -> None:
+    """Tell the user on stderr."""
     click.echo(f"warning: {words}", err=True)
 
 
-def _open(sweep: str, directory: str | None) -> Results:
+def open_sweep(sweep: str, directory: str | None) -> Results:
+    """Give the results of what a command calls SWEEP."""
     from sciflow.analysis.results import open_results  # noqa: PLC0415  brings pandas and xarray
 
     return open_results(find_sweep(sweep, directory))

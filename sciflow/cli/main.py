@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from sciflow.cli.doctor import doctor
+from sciflow.cli.export import export
 from sciflow.cli.follow import attach, cancel, status, wait, watch
 from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
@@ -73,6 +74,7 @@ for command in (
     results,
     best,
     plot,
+    export,
     verify,
     doctor,
 ):
