@@ -43,6 +43,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "attach",
     "create_reproducibility_package",
     "open_results",
+    "plots",
     "shell",
     "verify_package",
 ]

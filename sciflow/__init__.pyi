@@ -1,3 +1,4 @@
+from .analysis import plots as plots
 from .analysis.results import Results as Results
 from .analysis.results import open_results as open_results
 from .canonical import Named as Named
@@ -65,6 +66,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "attach",
     "create_reproducibility_package",
     "open_results",
+    "plots",
     "shell",
     "verify_package",
 ]

@@ -1,1 +1,6 @@
 """Records to labelled arrays, optima, failures and figures."""
+
+import lazy_loader
+
+# `sciflow.plots` is this package's subpackage, and matplotlib is loaded when it is first used
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, submodules=["plots"])

@@ -18,8 +18,32 @@ Tests go through all types by the registry, and so does ``examples/gallery.py``.
 
 from __future__ import annotations
 
+from sciflow.analysis.plots.bar import bar
+from sciflow.analysis.plots.box import box, violin
+from sciflow.analysis.plots.contour import contour, surface
 from sciflow.analysis.plots.heatmap import heatmap
+from sciflow.analysis.plots.histogram import ecdf, histogram
 from sciflow.analysis.plots.line import line
+from sciflow.analysis.plots.pairs import pairs
+from sciflow.analysis.plots.parallel import parallel
+from sciflow.analysis.plots.pareto import pareto
 from sciflow.analysis.plots.save import read_provenance, save_figure
+from sciflow.analysis.plots.scatter import scatter
 
-__all__ = ["heatmap", "line", "read_provenance", "save_figure"]
+__all__ = [
+    "bar",
+    "box",
+    "contour",
+    "ecdf",
+    "heatmap",
+    "histogram",
+    "line",
+    "pairs",
+    "parallel",
+    "pareto",
+    "read_provenance",
+    "save_figure",
+    "scatter",
+    "surface",
+    "violin",
+]

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from sciflow.analysis.plots.bar import bar
+from sciflow.analysis.plots.box import box, violin
+from sciflow.analysis.plots.contour import contour, surface
 from sciflow.analysis.plots.heatmap import heatmap
+from sciflow.analysis.plots.histogram import ecdf, histogram
 from sciflow.analysis.plots.line import line
+from sciflow.analysis.plots.pairs import pairs
+from sciflow.analysis.plots.parallel import parallel
+from sciflow.analysis.plots.pareto import pareto
+from sciflow.analysis.plots.scatter import scatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,5 +47,16 @@ class Plot:
 PLOTS: Final[Mapping[str, Plot]] = {
     "heatmap": Plot(heatmap),
     "line": Plot(line),
+    "scatter": Plot(scatter),
+    "bar": Plot(bar),
+    "box": Plot(box),
+    "violin": Plot(violin),
+    "histogram": Plot(histogram),
+    "ecdf": Plot(ecdf),
+    "contour": Plot(contour),
+    "surface": Plot(surface),
+    "parallel": Plot(parallel),
+    "pairs": Plot(pairs),
+    "pareto": Plot(pareto),
 }
 """Type → how it is drawn. The options of each type are in `sciflow.figures.types`."""

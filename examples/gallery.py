@@ -1,0 +1,138 @@
+"""Every type of figure that sciflow draws, over two sweeps, as PNG files in a folder.
+
+The sweeps are made here, in memory: a two-dimensional magnet near its critical temperature, with replicates, failures
+and what has not run yet; and small networks at random learning rates. To see them as a paper has them::
+
+    python examples/gallery.py gallery --style paper
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import sciflow
+
+CRITICAL_TEMPERATURE = 2 / np.log(1 + np.sqrt(2))
+
+
+def magnet(seed: int = 1) -> xr.Dataset:
+    """Magnetisation and energy over temperature, lattice size and start, eight replicates each; made up, but alike.
+
+    A dataset as `Results.dataset` gives it: ``status`` says what failed and what has not run.
+    """
+    rng = np.random.default_rng(seed)
+    temperatures = np.linspace(1.5, 3.0, 13).round(3)
+    sizes, starts, replicates = [8, 16, 32], ["hot", "cold"], range(8)
+    t, size, _, _ = np.meshgrid(temperatures, sizes, [0, 1], replicates, indexing="ij")
+    width = 4 / size
+    noise = 0.06 * np.exp(-(((t - CRITICAL_TEMPERATURE) / width) ** 2)) + 0.008
+    magnetisation = np.clip(
+        0.5 - 0.5 * np.tanh((t - CRITICAL_TEMPERATURE) / width) + noise * rng.normal(size=t.shape), 0, 1
+    )
+    energy = -2 + 1.35 / (1 + np.exp(-(t - CRITICAL_TEMPERATURE) / 0.22)) + noise * rng.normal(size=t.shape)
+    runtime = 0.002 * size**2 * np.exp(0.15 * rng.normal(size=t.shape))
+    status = np.full(t.shape, "done", dtype="<U7")
+    status[-2:, 2, 0, :] = "failed"
+    status[5, 1, 1, ::3] = "failed"
+    status[9, 0, :, :] = "missing"
+    dims = ("temperature", "lattice_size", "start", "replicate")
+    done = status == "done"
+    return xr.Dataset(
+        {
+            "status": (dims, status),
+            "runtime_s": (dims, np.where(status == "missing", np.nan, runtime), {"units": "s"}),
+            "magnetisation": (dims, np.where(done, magnetisation, np.nan), {"units": "1"}),
+            "energy": (dims, np.where(done, energy, np.nan), {"units": "J"}),
+        },
+        coords={
+            "temperature": ("temperature", temperatures, {"units": "K"}),
+            "lattice_size": sizes,
+            "start": starts,
+            "replicate": list(replicates),
+        },
+        attrs={"workflow": "magnet"},
+    )
+
+
+def networks(n: int = 300, seed: int = 2) -> xr.Dataset:
+    """Accuracy of small networks at random settings, one row per variant; made up, but alike."""
+    rng = np.random.default_rng(seed)
+    rate = 10 ** rng.uniform(-4, -0.5, n)
+    dropout = rng.uniform(0, 0.6, n)
+    layers = rng.integers(1, 5, n)
+    optimiser = rng.choice(["sgd", "adam", "rmsprop"], n)
+    best = np.where(optimiser == "sgd", -1.6, -2.6)
+    accuracy = 0.97 - 0.09 * (np.log10(rate) - best) ** 2 - 0.35 * (dropout - 0.2) ** 2 + 0.01 * layers
+    accuracy = np.clip(accuracy + 0.012 * rng.normal(size=n), 0.1, 0.995)
+    runtime = 3 * layers * (1 + 0.5 * (optimiser == "adam")) * np.exp(0.2 * rng.normal(size=n))
+    failed = (rate > 0.15) & (optimiser == "sgd")
+    accuracy[failed] = np.nan
+    return xr.Dataset(
+        {
+            "status": ("variant", np.where(failed, "failed", "done")),
+            "runtime_s": ("variant", runtime, {"units": "s"}),
+            "accuracy": ("variant", accuracy),
+            "loss": ("variant", 3 * (1 - accuracy) ** 1.5, {"units": "1"}),
+        },
+        coords={
+            "variant": [f"v{at:020x}" for at in range(n)],
+            "learning_rate": ("variant", rate),
+            "dropout": ("variant", dropout),
+            "layers": ("variant", layers),
+            "optimiser": ("variant", optimiser),
+        },
+        attrs={"workflow": "networks"},
+    )
+
+
+FIGURES = {
+    "heatmap": (magnet, {"x": "temperature", "y": "lattice_size", "value": "magnetisation"}),
+    "heatmap facets": (
+        magnet,
+        {"x": "temperature", "y": "lattice_size", "value": "magnetisation", "facet_by": ("start",)},
+    ),
+    "heatmap random": (networks, {"x": "learning_rate", "y": "dropout", "value": "accuracy"}),
+    "line": (magnet, {"x": "temperature", "y": "magnetisation", "hue": "lattice_size"}),
+    "line random": (networks, {"x": "learning_rate", "y": "accuracy", "hue": "optimiser"}),
+    "scatter": (networks, {"x": "learning_rate", "y": "accuracy", "hue": "optimiser"}),
+    "scatter scale": (networks, {"x": "learning_rate", "y": "runtime_s", "hue": "loss"}),
+    "bar": (networks, {"x": "layers", "y": "runtime_s", "hue": "optimiser"}),
+    "box": (networks, {"x": "optimiser", "y": "accuracy", "hue": "layers"}),
+    "violin": (magnet, {"x": "lattice_size", "y": "energy", "hue": "start"}),
+    "histogram": (networks, {"x": "accuracy"}),
+    "histogram hue": (magnet, {"x": "magnetisation", "hue": "lattice_size"}),
+    "ecdf": (networks, {"x": "accuracy", "hue": "optimiser"}),
+    "contour": (magnet, {"x": "temperature", "y": "lattice_size", "value": "magnetisation"}),
+    "contour random": (networks, {"x": "learning_rate", "y": "dropout", "value": "accuracy"}),
+    "surface": (magnet, {"x": "temperature", "y": "lattice_size", "value": "magnetisation"}),
+    "parallel": (networks, {"value": "accuracy"}),
+    "pairs": (networks, {"columns": ("learning_rate", "dropout", "accuracy", "runtime_s"), "hue": "optimiser"}),
+    "pareto": (networks, {"objectives": {"accuracy": "max", "runtime_s": "min"}, "hue": "optimiser"}),
+}
+"""Name, which begins with the type, and what it is drawn of with which options."""
+
+
+def main() -> None:
+    """Draw all figures, or those of some types."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", default="gallery", type=Path)
+    parser.add_argument("--style", choices=["paper", "notebook", "talk"], default="notebook")
+    parser.add_argument("--format", default="png", choices=["png", "pdf", "svg"])
+    parser.add_argument("--only", nargs="*", help="types of figures")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name, (make, keywords) in FIGURES.items():
+        kind = name.split()[0]
+        if options.only and kind not in options.only:
+            continue
+        figure = getattr(sciflow.plots, kind)(make(), **keywords, style=options.style)
+        for path in sciflow.plots.save_figure(figure, options.folder / name.replace(" ", "_"), [options.format]):
+            print(path)
+
+
+if __name__ == "__main__":
+    main()
