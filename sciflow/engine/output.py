@@ -69,6 +69,10 @@ class WorkerOutput:
             self._listen_to_warnings()
         self.begin()
 
+    def heard(self) -> contextlib.AbstractContextManager[None]:
+        """What surrounds a batch: here nothing, for the process says what it says to us alone."""
+        return contextlib.nullcontext()
+
     def _listen_to_warnings(self) -> None:
         show = warnings.showwarning
 

@@ -20,6 +20,7 @@ from sciflow.engine.capture import Capture
 from sciflow.engine.detach import detached, is_held_elsewhere
 from sciflow.engine.meter import Meter, Usage
 from sciflow.engine.output import SAID, WorkerOutput
+from sciflow.engine.overhear import OverheardOutput
 from sciflow.engine.process import WorkerProcess
 from sciflow.engine.recorder import Recorder, Runs
 from sciflow.engine.surroundings import WorkerEnvironment
@@ -149,11 +150,15 @@ class _Tools:
         worker = f"{socket.gethostname()}:{os.getpid()}"
         self.process = WorkerProcess(definition.resources) if work.in_worker else WorkerProcess.shared()
         self.meter = Meter(own=work.in_worker, each=work.capture.is_full)
-        self.output = WorkerOutput(self.process.odd)
-        self.output.on_begin = self.live.said_from
         self.logs = root / "logs"
+        keeps_all = work.capture.keeps_output
+        listens = work.capture.is_full or keeps_all
         if work.in_worker:
-            self.output.capture(self.logs, worker, listens=work.capture.is_full or work.capture.keeps_output)
+            self.output = WorkerOutput(self.process.odd)
+            self.output.on_begin = self.live.said_from
+            self.output.capture(self.logs, worker, listens=listens)
+        else:
+            self.output = OverheardOutput(self.process.odd, listens=listens, keeps_all=keeps_all)
         said = {"log": self.output.name} if self.output.name else {}
         self.checkpoints = root / "checkpoints"
         self.lineage = Lineage(root / "artifacts", self.process.odd)
@@ -198,7 +203,8 @@ class _Tools:
         if self.closing is not None:
             self.closing.begin(batch.stop_at)
         try:
-            ack = run.keep() if batch.until else run.go()
+            with self.output.heard():
+                ack = run.keep() if batch.until else run.go()
         finally:
             self._run = None
             if self.closing is not None:

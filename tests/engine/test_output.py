@@ -1,6 +1,7 @@
 # ruff: noqa: T201  tasks print: that is what is tested
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -163,3 +164,74 @@ def test_with_minimal_capture_results_are_as_ever_and_nothing_else_is_recorded(t
 def test_an_extent_of_capture_that_is_none_is_refused():
     with pytest.raises(sciflow.errors.SweepError, match="capture='all' is not understood; it is one of 'full', 'min"):
         sciflow.Engine(capture="all")
+
+
+# ----------------------------------------------------------------------------------------------- in the user's process
+
+
+def run_here(tmp_path, task, space, **options):
+    workflow = sciflow.ExperimentalWorkflow("said")
+    workflow.add_task("task", task)
+    workflow.add_parameter_space(space)
+    return sciflow.Engine("inline", directory=tmp_path, progress=False, **options).execute_parameter_sweep(workflow)
+
+
+@pytest.mark.parametrize("nap_s", [0.0, 0.002])
+def test_in_the_users_process_failures_have_what_they_said_and_it_is_printed_all_the_same(tmp_path, capsys, nap_s):
+    streams = sys.stdout, sys.stderr, warnings.showwarning
+
+    def task(k):
+        time.sleep(nap_s)
+        print(f"out {k}")
+        sys.stderr.writelines([f"err {k}", "\n"])
+        if k % 10 == 3:
+            raise ValueError("no")
+        return k
+
+    results = run_here(tmp_path, task, {"k": range(40)})
+
+    assert {k: failure["output"] for k, failure in failures_of(results).items()} == {
+        k: f"out {k}\nerr {k}\n" for k in (3, 13, 23, 33)
+    }
+    assert "printed: err 13" in str(results.provenance({"k": 13}))
+    assert capsys.readouterr().out == "".join(f"out {k}\n" for k in range(40))
+    assert (sys.stdout, sys.stderr, warnings.showwarning) == streams
+    assert not list((tmp_path / "said" / "logs").glob("*"))
+
+
+@pytest.mark.filterwarnings("default:careful")
+def test_in_the_users_process_failures_have_their_warnings_each_its_own(tmp_path):
+    def task(k):
+        warnings.warn("careful", RuntimeWarning, stacklevel=1)
+        if k:
+            raise ValueError("no")
+
+    failures = failures_of(run_here(tmp_path, task, {"k": [0, 1, 2]}))
+
+    assert [[one["message"] for one in failures[k]["warnings"]] for k in (1, 2)] == [["careful"], ["careful"]]
+
+
+def test_in_the_users_process_a_long_output_is_cut_and_all_of_it_is_kept_where_that_is_asked(tmp_path):
+    def task(k):
+        print("x" * 3 * TAIL_CHARACTERS + "end")
+        raise ValueError("no")
+
+    results = run_here(tmp_path, task, {"k": [1]}, capture_output=True)
+
+    assert failures_of(results)[1]["output"] == "x" * (TAIL_CHARACTERS - 4) + "end\n"
+    (log,) = (tmp_path / "said" / "logs").glob("v*.log")
+    assert log.read_text() == "x" * 3 * TAIL_CHARACTERS + "end\n"
+
+
+def test_a_stream_that_a_task_puts_in_place_stays_and_minimal_capture_does_not_listen(tmp_path, monkeypatch):
+    mine = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+
+    def task(k):
+        sys.stdout = mine
+        print("said")
+        raise ValueError("no")
+
+    assert failures_of(run_here(tmp_path, task, {"k": [1]}))[1].get("output", "") == ""
+    assert sys.stdout is mine
+    assert failures_of(run_here(tmp_path / "b", task, {"k": [1]}, capture="minimal"))[1].get("output", "") == ""
