@@ -58,13 +58,26 @@ class Place:
             (platform.node(), root.st_dev, root.st_ino),
             (sys.version, sys.prefix, sys.base_prefix),
             tuple(dict.fromkeys(path)),
-            tuple((one, _changed(one)) for one in folders),
+            tuple((one, _changed(one)) for one in map(os.path.abspath, folders)),
         )
 
     @property
     def is_here(self) -> bool:
-        """Whether this process would find the same packages."""
-        return self == Place.here(folder for folder, _ in self.changed)
+        """Whether this process would find the same packages; Dask puts folders without any on its workers' path."""
+        folders = [folder for folder, _ in self.changed]
+        here = Place.here(folders)
+        if (here.host, here.python, here.changed) != (self.host, self.python, self.changed):
+            return False
+        found = [one for one in here.path if one in folders or (one not in self.path and _may_hold_packages(one))]
+        return found == [one for one in self.path if one in folders]
+
+
+def _may_hold_packages(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(one.name.lower().endswith(("dist-info", "egg-info")) for one in entries)
+    except OSError:
+        return os.path.exists(folder)  # noqa: PTH110  no Path objects; an archive, or not readable
 
 
 def _changed(folder: str) -> int:

@@ -8,6 +8,7 @@ import pickle
 import platform
 import subprocess
 import sys
+import sysconfig
 import venv
 from importlib import metadata
 from pathlib import Path
@@ -75,6 +76,31 @@ def test_a_process_of_the_same_place_takes_what_was_found_and_adds_what_it_sees_
     assert there["record"]["python"]["hash_seed"] == "7"
     assert there["record"]["system"]["time_zone"] == "Asia/Tokyo"
     assert sent(here, PYTHONHASHSEED="0")["record"]["python"]["hash_seed"] == "0"
+
+
+def test_folders_without_packages_on_its_path_as_dask_puts_them_there_make_no_other_place(tmp_path):
+    here = surroundings_of(None)
+    (tmp_path / "scratch" / "worker-1").mkdir(parents=True)
+
+    there = sent(here, path=[tmp_path / "scratch" / "worker-1", tmp_path / "scratch", tmp_path / "gone", *sys.path])
+
+    assert there["reused"]
+
+
+def test_a_process_with_an_archive_on_its_path_or_without_packages_looks_for_itself(tmp_path):
+    here = surroundings_of(None)
+    archive = tmp_path / "packages.zip"
+    archive.write_bytes(b"")
+    packages = sysconfig.get_path("purelib")
+    others = [one for one in sys.path if one != packages]
+
+    assert not sent(here, path=[archive, *sys.path])["reused"]
+    # what the other program imports is put beside, without telling what it is
+    (tmp_path / "beside").mkdir()
+    for entry in Path(packages).iterdir():
+        if entry.suffix not in {".dist-info", ".egg-info"}:
+            (tmp_path / "beside" / entry.name).symlink_to(entry)
+    assert not sent(here, path=[tmp_path / "beside", *others])["reused"]
 
 
 def test_a_process_that_would_find_other_packages_looks_for_itself(tmp_path):
