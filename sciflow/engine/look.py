@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,13 +15,17 @@ from sciflow.space.rule import Rule
 from sciflow.store.located import Locator, united
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
     from sciflow.space import Space
+    from sciflow.space.table import Table
     from sciflow.store.located import Bounds
     from sciflow.store.segment import FrameRef
+
+_ID: Final = re.compile(r"\bv[0-9a-f]{20}\b")
+_IDS: Final = re.compile(rf"\s*{_ID.pattern}(?:[\s,]+{_ID.pattern})*\s*")
 
 
 def look(
@@ -73,11 +78,17 @@ def look(
 
 
 def rows_where(space: Space, query: str) -> RowSet:
-    """Rows of *space* for which the query holds."""
-    rule = Rule(query, space.names, "only")
+    """Rows of *space* for which the query holds, or whose ids it lists (``"v0a1…, v2b3…"``)."""
+    choose = _bearing(query) if _IDS.fullmatch(query) else Rule(query, space.names, "only").mask
     found: list[NDArray[np.int64]] = []
     step = 1 << 16
     for start in range(0, space.n_variants, step):
         rows = np.arange(start, min(start + step, space.n_variants))
-        found.append(rows[rule.mask(space.take(rows))])
+        found.append(rows[choose(space.take(rows))])
     return RowSet.from_rows(np.concatenate(found)) if found else RowSet.empty()
+
+
+def _bearing(ids: str) -> Callable[[Table], NDArray[np.bool_]]:
+    """Which rows of a table bear one of these ids."""
+    wanted = frozenset(_ID.findall(ids))
+    return lambda table: np.array([one in wanted for one in table.ids()], dtype=np.bool_)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sciflow.workflow.resources import Resources
     from sciflow.workflow.stop import StopAfter
     from sciflow.workflow.task import Task
+    from sciflow.workflow.tolerance import Tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,8 @@ class Definition:
         Files whose content the results depend on.
     metadata_requirements
         Names of what must be known before the sweep may start.
+    tolerances
+        Metric to how much it may differ when it is computed again.
     """
 
     name: str
@@ -263,6 +266,7 @@ class Definition:
     stop_after: StopAfter | None = None
     inputs: tuple[Input, ...] = ()
     metadata_requirements: tuple[str, ...] = ()
+    tolerances: FrozenMapping[str, Tolerance] = FrozenMapping()  # noqa: RUF009  it cannot change
 
     def without_reductions(self) -> Definition:
         """What runs for each variant: the definition itself when it has no reductions."""
@@ -294,4 +298,8 @@ class Definition:
             "criteria": [criterion.to_dict() for criterion in self.criteria],
             **({} if self.stop_after is None else {"stop_after": self.stop_after.to_dict()}),
             **({"metadata_requirements": list(self.metadata_requirements)} if self.metadata_requirements else {}),
+            **({"tolerances": self._tolerances()} if self.tolerances else {}),
         }
+
+    def _tolerances(self) -> dict[str, object]:
+        return {metric: self.tolerances[metric].to_dict() for metric in sorted(self.tolerances)}

@@ -22,6 +22,7 @@ from sciflow.workflow.spelling import did_you_mean
 from sciflow.workflow.steps import bind_step
 from sciflow.workflow.stop import StopAfter
 from sciflow.workflow.task import Task, make_task
+from sciflow.workflow.tolerance import Tolerance, parse_tolerance
 
 if TYPE_CHECKING:
     import os
@@ -71,6 +72,7 @@ class ExperimentalWorkflow:
         self._criteria: tuple[Criterion, ...] = ()
         self._metadata_requirements: tuple[str, ...] = ()
         self._inputs: dict[str, Input] = {}
+        self._tolerances: dict[str, Tolerance] = {}
 
     @property
     def name(self) -> str:
@@ -328,6 +330,29 @@ class ExperimentalWorkflow:
         """
         self._criteria = parse_criteria(criteria)
 
+    def set_tolerance(self, metric: str, *, rtol: float = 0.0, atol: float = 0.0) -> None:
+        """Say how much a metric may differ when somebody computes it again; replaces what was said of it before.
+
+        It goes into packages and is what `sciflow reproduce` judges by; results stay what they are. Of a metric without
+        one, numbers may differ by rounding: 1e-9 of the value (64 units in the last place of single precision), of an
+        array of its largest; whole numbers and texts are to be equal.
+
+        Parameters
+        ----------
+        metric : str
+            An output.
+        rtol : float
+            Relative to the recorded value; of an array, to its largest.
+        atol : float
+            In the unit of the metric. Values agree within ``atol + rtol * |recorded|``; 0 and 0 is exact equality.
+
+        Raises
+        ------
+        WorkflowError
+            A number is negative, NaN, infinite or none.
+        """
+        self._tolerances[metric] = parse_tolerance(metric, rtol, atol)
+
     def set_metadata_requirements(self, requirements: Mapping[str, object]) -> None:
         """Say what must be known before the sweep may start; replaces what was said before.
 
@@ -413,6 +438,7 @@ class ExperimentalWorkflow:
             metadata_requirements=self._metadata_requirements,
             stop_after=self._stop_after,
             inputs=tuple(self._inputs.values()),
+            tolerances=FrozenMapping(self._tolerances),
         )
 
     def _bind(self, space: Space) -> tuple[Step, ...]:
