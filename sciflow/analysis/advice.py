@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 SHORT_S: Final = 0.01
 """Of variants shorter than this the CPU time of their process says nothing."""
 
+WORTH_S: Final = 10.0
+"""Of the workers' time: in less there is nothing to gain."""
+
 _MOST_TIME, _IDLE, _NOTICEABLE = 0.5, 0.25, 0.05
 _WAITS, _SEVERAL_CORES = 0.5, 1.5
-_WORTH_S = 10.0  # of the workers' time: in less there is nothing to gain
 _FEW_PER_WORKER = 4
 _UNEVEN = 5.0  # one in twenty takes this many times the median
 _MUCH_BYTES = 1 << 30
@@ -62,7 +64,7 @@ def advise(facts: Advice) -> Iterator[str]:
     """What stands out, and what would help, the most important first; nothing where nothing does."""
     if not facts.n_variants:
         return
-    for rule in (*_FINDINGS, *(_REMEDIES if facts.worker_s >= _WORTH_S else ())):
+    for rule in (*_FINDINGS, *(_REMEDIES if facts.worker_s >= WORTH_S else ())):
         yield from rule(facts)
 
 

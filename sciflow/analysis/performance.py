@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sciflow.analysis.advice import SHORT_S, Advice, advise, dependence
+from sciflow.analysis.advice import SHORT_S, WORTH_S, Advice, advise, dependence
 from sciflow.planning.cost import PEAK_BYTES, WALL_S, task_measure
 from sciflow.quantities import render_bytes, render_seconds
 from sciflow.store.assembled import FAILED
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MOST_LOOKS: Final = 5
 _VARIANT = "variant"
+_GRADES: Final = (("A", 0.9), ("B", 0.75), ("C", 0.5), ("D", 0.25))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,27 @@ class Performance:
         """The share of their time in which workers were busy, in [0, 1]; None before anything has run."""
         return min(self.busy_s / self.worker_s, 1.0) if self.worker_s > 0 else None
 
+    @property
+    def efficiency(self) -> float | None:
+        """The share of the workers' time that went into results that count, in [0, 1]; None before anything has run.
+
+        The rest is waiting, recording, variants that failed, and results that others replaced.
+        """
+        if self.worker_s <= 0:
+            return None
+        useful_s = self.variants.total_s + self.shared_s - self.superseded_s - self.failed_s
+        return min(max(useful_s / self.worker_s, 0.0), 1.0)
+
+    @property
+    def grade(self) -> str | None:
+        """The efficiency as a grade: A from 90 %, B from 75 %, C from 50 %, D from 25 %, else E; None of short sweeps.
+
+        Starting takes most of the time of a sweep whose workers had less than ten seconds, which says nothing.
+        """
+        if self.efficiency is None or self.worker_s < WORTH_S:
+            return None
+        return next((grade for grade, least in _GRADES if self.efficiency >= least), "E")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON."""
         return {
@@ -135,6 +157,8 @@ class Performance:
             "busy_s": self.busy_s,
             "worker_s": self.worker_s,
             "utilisation": self.utilisation,
+            "efficiency": self.efficiency,
+            "grade": self.grade,
             "cores_used": self.cores_used,
             "peak_bytes": self.peak_bytes,
             "memory_depends_on": [effect.to_dict() for effect in self.memory_effects],
@@ -172,7 +196,8 @@ class Performance:
         took = render_seconds(self.variants.total_s + self.shared_s)
         parts = [f"{self.workflow}: {self.n_variants:,} variants took {took} on {workers}"]
         if self.utilisation is not None:
-            parts.append(f"workers busy {self.utilisation:.0%}")
+            grade = f", grade {self.grade}" if self.grade is not None else ""
+            parts.append(f"workers busy {self.utilisation:.0%}{grade}")
         if self.cores_used is not None and self.variants.mean_s >= SHORT_S:
             parts.append(f"{self.cores_used:.2g} cores used by a variant")
         if self.peak_bytes:

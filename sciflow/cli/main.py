@@ -11,6 +11,7 @@ from sciflow.cli.export import export
 from sciflow.cli.follow import attach, cancel, status, wait, watch
 from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
+from sciflow.cli.report import report
 from sciflow.cli.run import plan, retry, run, validate
 from sciflow.cli.submit import submit
 from sciflow.cli.verify import verify
@@ -75,6 +76,7 @@ for command in (
     best,
     plot,
     export,
+    report,
     verify,
     doctor,
 ):

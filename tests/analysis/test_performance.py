@@ -141,7 +141,8 @@ def test_it_prints_a_table_and_sentences(two_tasks):
     text, page = str(found), found._repr_html_()
 
     assert text.startswith(
-        "sweep: 72 variants took 2 h 20 min on 1 worker; workers busy 100%; 1 cores used by a variant; up to 3 GiB"
+        "sweep: 72 variants took 2 h 20 min on 1 worker; workers busy 100%, grade A; 1 cores used by a variant; "
+        "up to 3 GiB"
     )
     assert [line.split()[:2] for line in text.splitlines()[1:5]] == [
         ["task", "runs"],
@@ -342,3 +343,32 @@ def test_of_many_frames_some_are_read_and_the_first_of_each_worker(tmp_path, mon
 
     assert 12 <= model.n_seen(WALL_S) <= 16
     assert model.costs(task_measure("load")).tolist() == [9.0]
+
+
+@pytest.mark.parametrize(("worker_s", "grade"), [(72.0, "A"), (90.0, "B"), (140.0, "C"), (280.0, "D"), (290.0, "E")])
+def test_the_grade_is_the_share_of_the_workers_time_that_went_into_results(tmp_path, worker_s, grade):
+    sweep = Recorded(tmp_path / "sweep", tasks=("train",))
+    sweep.session(dealt(sweep.rows, np.ones(72), 1), end={"worker_s": worker_s, "busy_s": 72.0})
+
+    found = sweep.results().performance()
+
+    assert found.efficiency == pytest.approx(72 / worker_s)
+    assert found.grade == grade
+    assert f"grade {grade}" in str(found)
+
+
+def test_failures_and_replaced_results_lower_the_grade_though_workers_were_busy(tmp_path):
+    sweep = Recorded(tmp_path / "sweep", tasks=("train",))
+    sweep.session(dealt(sweep.rows[:36], np.ones(36), 1, status="failed"), end={"worker_s": 36.0, "busy_s": 36.0})
+    sweep.session(dealt(sweep.rows[36:], np.ones(36), 1), end={"worker_s": 36.0, "busy_s": 36.0})
+
+    found = sweep.results().performance()
+
+    assert (found.utilisation, found.efficiency, found.grade) == (1.0, 0.5, "C")
+
+
+def test_a_sweep_of_seconds_has_no_grade(tmp_path):
+    sweep = Recorded(tmp_path / "sweep", tasks=("train",))
+    sweep.session(dealt(sweep.rows, np.full(72, 0.01), 1))
+
+    assert sweep.results().performance().grade is None

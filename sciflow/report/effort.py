@@ -1,0 +1,60 @@
+"""What the sweep took: time, memory, how busy workers were, and what would help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sciflow.analysis.advice import dependence
+from sciflow.quantities import render_bytes, render_count, render_seconds
+from sciflow.report.blocks import Bullets, Facts, Paragraph, Table
+from sciflow.report.tables import LACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sciflow.report.blocks import Block
+    from sciflow.report.material import Material
+
+
+def effort(material: Material) -> Iterator[Block]:
+    """Totals, the time of each task, and advice."""
+    found = material.performance
+    if not found.n_variants:
+        yield Paragraph("Nothing has run yet.")
+        return
+    took_s = found.variants.total_s + found.shared_s
+    facts = [
+        ("took", f"{render_seconds(took_s)} of computing on {render_count(found.n_workers, 'worker')}"),
+        ("core-hours", f"{float(material.metadata['core_hours']):.3g}"),
+    ]
+    if found.bottleneck is not None and len(found.tasks) > 1:
+        share = max(task.share for task in found.tasks)
+        facts.append(("bottleneck", f"{found.bottleneck}, with {share:.0%} of the time of all tasks"))
+    if found.utilisation is not None:
+        facts.append(("workers were busy", f"{found.utilisation:.0%} of their time"))
+    if found.efficiency is not None:
+        useful = f"{found.efficiency:.0%} of the workers' time went into results that count"
+        facts.append(("grade", f"{found.grade}: {useful}" if found.grade else f"none, too short to judge: {useful}"))
+    if found.cores_used is not None:
+        facts.append(("cores used by a variant", f"{found.cores_used:.2g}"))
+    if found.peak_bytes:
+        facts.append(("most memory of a worker", render_bytes(found.peak_bytes)))
+    yield Facts(tuple(facts))
+    yield Table(
+        "Time by task",
+        ("task", "runs", "total", "mean", "median", "95 % below", "share", "depends on"),
+        tuple(
+            (
+                one.name,
+                f"{one.n:,}",
+                *(render_seconds(value) for value in (one.total_s, one.mean_s, one.median_s, one.p95_s)),
+                f"{one.share:.0%}",
+                dependence(one.effects) or LACK,
+            )
+            for one in found.tasks
+        ),
+        frozenset(range(1, 7)),
+    )
+    if found.advice:
+        yield Paragraph("What stands out, and what would help:")
+        yield Bullets(found.advice)
