@@ -77,7 +77,7 @@ def provenance_text(
         rows.append(("differs", f"{name}: {each}"))
     jobs = metadata["jobs"]
     rows += [("jobs", f"{len(jobs):,}: {', '.join(one['job'] for one in jobs[:_MOST])}")] if jobs else []
-    rows.append(("used", f"{metadata['core_hours']:.3g} core-hours"))
+    rows.append(("used", f"{metadata['core_hours']:.3g} core-hours{_energy_words(metadata)}"))
     for one in metadata["sessions"][-_MOST:]:
         until = f" until {one['ended']}" if "ended" in one else ""
         rows.append(
@@ -125,6 +125,18 @@ def input_words(entry: Mapping[str, Any]) -> str:
         origin = f", artifact {made_by['artifact']} of sweep {made_by['workflow']}" if made_by else ""
         return f"{entry['name']}{files}, sha256 {entry['sha256'][:16]}…{origin}"
     return f"{entry['name']}, known by its size and time of modification only: {entry.get('size_bytes'):,} bytes"
+
+
+def _energy_words(metadata: Mapping[str, Any]) -> str:
+    """The energy, as far as it was measured, and by what."""
+    kwh = metadata.get("energy_kwh")
+    if kwh is None:
+        return ""
+    sessions = metadata["sessions"]
+    measured = [one for one in sessions if "energy_kwh" in one]
+    how = " and ".join(dict.fromkeys(f"codecarbon {one['energy']['codecarbon']}" for one in measured))
+    some = f" in {len(measured):,} of {len(sessions):,} sessions" if len(measured) < len(sessions) else ""
+    return f", {kwh:.3g} kWh{some} (estimated by {how} for the sweep's own processes)"
 
 
 def changed_words(session: Mapping[str, Any]) -> str:

@@ -17,10 +17,12 @@ class Capture:
     ----------
     extent : "minimal" leaves out repository, environment, measures of single variants, warnings and output of failures
     keeps_output : whether all that a variant prints is kept in its log
+    measures_energy : whether the energy is estimated that the driver and its workers use on this machine
     """
 
     extent: Extent = "full"
     keeps_output: bool = False
+    measures_energy: bool = False
 
     @property
     def is_full(self) -> bool:

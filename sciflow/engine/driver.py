@@ -29,6 +29,7 @@ from sciflow.engine.refresher import Refresher
 from sciflow.engine.surroundings import Expected
 from sciflow.engine.worker import BatchRunner
 from sciflow.errors import SweepError
+from sciflow.provenance.energy import measured_energy
 from sciflow.provenance.environment import surroundings_of
 from sciflow.provenance.inputs import InputWatch, changed_inputs
 from sciflow.provenance.requirements import unmet_metadata
@@ -142,8 +143,10 @@ class Driver:
             ending = "finished"
             if plan.n_todo:
                 journal = Journal(self._directory.path / "events" / f"{session.number:06d}.jsonl", self._on_event)
-                with journal, self._signals(), self._showing(plan):
+                energy = measured_energy(wanted=self._extent.measures_energy)
+                with journal, self._signals(), self._showing(plan), energy as used:
                     ending, ended = self._work(sweep, plan, facts, journal, surroundings)
+                ended |= used
             else:
                 self._capture.finish()
                 self._refresher.start()

@@ -26,6 +26,7 @@ from sciflow.engine.surroundings import OnMismatch
 from sciflow.engine.sweep import Sweep
 from sciflow.errors import PolicyError, StaleError, SweepError, UnmetRequirementError, WorkflowError
 from sciflow.planning.plan import Request
+from sciflow.provenance.energy import require_codecarbon
 from sciflow.provenance.inputs import contents
 from sciflow.scheduling import Policy, parse_policy
 from sciflow.store.commits import is_consolidated
@@ -87,6 +88,10 @@ class Engine:
         ``on_environment_mismatch="error"`` nor with a workflow that requires to know these.
     capture_output : bool, default False
         Keep all that each variant prints, up to 1 MiB, in ``logs/<variant>.log``, also of those that do not fail.
+    energy : bool, default False
+        Estimate the energy that each session uses, with codecarbon (``pip install "sciflow[energy]"``), which sends
+        nothing anywhere: ``results.metadata["energy_kwh"]``. Counted are the processes of the sweep, not those of
+        others on the machine; with workers in jobs, or of a scheduler that runs already, there is none.
     allow_close : bool, default False
         Accept a parameter value within 1e-12 (relative) of a recorded one.
     stop_after : StopAfter, optional
@@ -120,6 +125,7 @@ class Engine:
         on_environment_mismatch: OnMismatch = "warn",
         capture: Extent = "full",
         capture_output: bool = False,
+        energy: bool = False,
         allow_close: bool = False,
         stop_after: StopAfter | None = None,
     ) -> None:
@@ -143,7 +149,9 @@ class Engine:
                 "capture='minimal' looks at no environment, so on_environment_mismatch='error' could refuse none: "
                 "leave out one of the two"
             )
-        self.capture = Capture(capture, keeps_output=capture_output)
+        if energy:
+            _refuse_unmeasured(self.cluster)
+        self.capture = Capture(capture, keeps_output=capture_output, measures_energy=energy)
 
     def __repr__(self) -> str:
         return f"Engine({self.cluster.name!r}, directory={str(self.directory)!r})"
@@ -548,6 +556,16 @@ def _policy_of_environment() -> Policy | None:
 def _one_of(name: str, value: object, allowed: Any) -> None:
     if value not in allowed.__args__:
         raise SweepError(f"{name}={value!r} is not understood; it is one of {', '.join(map(repr, allowed.__args__))}")
+
+
+def _refuse_unmeasured(cluster: Cluster) -> None:
+    """Refuse to measure energy where workers are no children of the driver, or without the package."""
+    if cluster.name not in {"inline", "local"}:
+        raise SweepError(
+            f"energy=True measures the processes of this machine, and workers of cluster {cluster.name!r} run "
+            "elsewhere: leave it out, and ask the scheduler's accounting (of SLURM: sacct -o JobID,ConsumedEnergy)"
+        )
+    require_codecarbon()
 
 
 def _interactive() -> bool:

@@ -41,6 +41,9 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
             Who drove it, oldest first: host, process, times, the code then, what was done.
         ``core_hours``
             For how long workers held cores, in all sessions that ended well.
+        ``energy_kwh``
+            What sessions with ``Engine(energy=True)`` that ended well have used, estimated; None if there is none. Each
+            has its own, and ``energy``, how it was estimated: see `sciflow.provenance.energy.measured_energy`.
         ``jobs``
             Jobs of a batch system in which its workers ran: session, id, node, how it ended, log.
         ``environments``
@@ -49,6 +52,7 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
     definitions = directory.definitions()
     definition = definitions[-1] if definitions else {}
     sessions = directory.sessions()
+    measured = [float(one["energy_kwh"]) for one in sessions if "energy_kwh" in one]
     return {
         "schema": SCHEMA,
         "sweep": dict(directory.identity),
@@ -59,6 +63,7 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
         "seeds": {"sweep": directory.seed, "generator": "numpy.random.Philox"},
         "sessions": sessions,
         "core_hours": sum(float(one.get("core_s", one.get("worker_s", 0.0))) for one in sessions) / 3600,
+        "energy_kwh": sum(measured) if measured else None,
         "jobs": list(_jobs(directory.path / "events")),
         "environments": directory.environments(),
     }
