@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import html
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +35,7 @@ from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
     import xarray as xr
@@ -47,9 +48,11 @@ if TYPE_CHECKING:
     from sciflow.analysis.optimum import Optimum
     from sciflow.analysis.origins import Origin
     from sciflow.analysis.performance import Performance
+    from sciflow.analysis.refinement.suggest import Around
     from sciflow.analysis.sensitivity import Sensitivity
     from sciflow.analysis.success import Success
     from sciflow.analysis.trace import Trace
+    from sciflow.space.algebra import Space
     from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled
     from sciflow.store.snapshot import Snapshot
@@ -126,7 +129,8 @@ class Results:
         ``status`` says what became of each variant (``done``, ``failed``, ``missing``). Outputs that are
         arrays are read when they are computed.
         """
-        return with_reductions(to_dataset(self._assembled, self._variants), self.directory)
+        dataset = with_reductions(to_dataset(self._assembled, self._variants), self.directory)
+        return dataset.assign_attrs(self._marks())
 
     def to_dataset(self, layout: Literal["dense", "flat"]) -> xr.Dataset:
         """The dataset in one of its forms: a dimension per parameter, or one dimension ``variant``.
@@ -593,9 +597,46 @@ class Results:
             spec = figure if isinstance(figure, FigureSpec) else parse_figure("figure", figure)
         return self._draw(spec, style, ax)
 
-    def visualize(self) -> dict[str, Figure]:
-        """All figures that the workflow asked for, by name."""
-        return {name: self._draw(spec, None, None) for name, spec in self._figures().items()}
+    def visualize(
+        self, directory: Path | str | None = None, *, formats: Iterable[str] = ("png",), style: str | None = None
+    ) -> dict[str, Figure]:
+        """All figures that the workflow asked for, by name; if it asked for none, some that suit the sweep.
+
+        Parameters
+        ----------
+        directory
+            Where to save them, as ``NAME.png``; it is made if need be. By default nothing is saved.
+        formats
+            ``"png"``, ``"pdf"`` or ``"svg"``, several if wanted; each file says which sweep and code it shows.
+        style
+            ``"notebook"``, ``"paper"`` (one column wide) or ``"talk"``.
+        """
+        specs = self._figures()
+        figures = {name: self._draw(spec, style, None) for name, spec in specs.items()}
+        if not specs:
+            figures = dict(self._chosen_figures(style))
+        if directory is not None:
+            from sciflow.analysis.plots.save import save_figures  # noqa: PLC0415  brings matplotlib
+
+            save_figures(figures, directory, formats)
+        return figures
+
+    def _chosen_figures(self, style: str | None) -> Iterator[tuple[str, Figure]]:
+        """Figures that nobody asked for; one that cannot be drawn is told by a warning."""
+        from sciflow.analysis.plots.choice import choose_figures  # noqa: PLC0415  brings pandas
+
+        criteria = [str(one.get("metric")) for one in self._assembled.definition.get("criteria", ())]
+        for spec in choose_figures(self.dataset, criteria):
+            try:
+                yield spec.name, self._draw(spec, style, None)
+            except ResultsError as error:
+                warnings.warn(f"left out: {error}", UserWarning, stacklevel=4)
+
+    def _marks(self) -> dict[str, str]:
+        """What figures and files of these results carry: which sweep it is, and the tree of the code that made them."""
+        trees = {str(one.code.get("tree") or "") for one in self.origins() if one.n_variants}
+        marks = {"sweep": str(self._directory.identity.get("sweep", "")), "code": ", ".join(sorted(trees))}
+        return {name: mark for name, mark in marks.items() if mark}
 
     def _figures(self) -> dict[str, FigureSpec]:
         found: dict[str, FigureSpec] = {}
@@ -619,6 +660,56 @@ class Results:
             return plot.draw(plot.source(self), **spec.options, style=style, ax=ax)
         except ResultsError as error:
             raise ResultsError(f"figure {spec.name!r}: {error}") from error
+
+    def suggest_refinement(
+        self,
+        metric: Metric,
+        maximize: bool = True,  # noqa: FBT001, FBT002  as in find_optimal_parameters
+        *,
+        factor: int = 4,
+        around: Around = "optimum",
+        parameters: Collection[str] | None = None,
+        where: str | None = None,
+        over: str | Iterable[str] | None = REPLICATE,
+        extend: bool = True,
+    ) -> Space:
+        """A space to add to the workflow, so that the sweep goes on where it matters.
+
+        Around the optimum: numeric parameters get *factor* times finer values between the neighbours of the best one
+        (by factors where the axis is logarithmic; whole numbers stay whole), others stay at the best value. Add it with
+        ``workflow.add_parameter_space(...)`` and run the workflow again: only new variants run.
+
+        Parameters
+        ----------
+        metric, maximize, where, over
+            As in `find_optimal_parameters`.
+        around
+            ``"boundary"`` looks between those neighbours between which the metric changes most, instead.
+        parameters
+            Which to refine: all that are numbers unless given. With many of them there are very many combinations.
+        extend
+            Where the best value is at the end of an axis, whether to go beyond it, by as much as its neighbour is away;
+            a warning tells of it.
+
+        Raises
+        ------
+        ResultsError
+            There is nothing to rank, or nothing finer to suggest.
+        """
+        from sciflow.analysis.refinement.suggest import suggest  # noqa: PLC0415  seldom asked for
+
+        return suggest(
+            self._variants,
+            self._assembled.definition.get("space", {}),
+            metric,
+            maximize=maximize,
+            factor=factor,
+            around=around,
+            parameters=parameters,
+            where=where,
+            over=over,
+            extend=extend,
+        )
 
     # ------------------------------------------------------------------------------------------------------- outside
 

@@ -113,6 +113,7 @@ def best(
     epilog=examples(
         "sciflow plot neural_network_training",
         "sciflow plot neural_network_training accuracy_vs_parameters -o accuracy.pdf",
+        "sciflow plot ising line x=temperature y=energy hue=lattice_size --style paper -o energy.pdf",
     )
 )
 @sweep_argument

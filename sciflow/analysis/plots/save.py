@@ -80,6 +80,19 @@ def save_figure(figure: Figure, path: Path | str, formats: Iterable[str] | None 
     return written
 
 
+def save_figures(figures: Mapping[str, Figure], directory: Path | str, formats: Iterable[str]) -> list[Path]:
+    """Write figures into a folder, which is made if need be, under their names."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = tuple(formats)
+    # a name may hold what no file name can, such as a slash
+    return [
+        path
+        for name, figure in figures.items()
+        for path in save_figure(figure, folder / re.sub(r"[^\w.+-]+", "_", name), kinds)
+    ]
+
+
 def read_provenance(path: Path | str) -> dict[str, str]:
     """Where the data of a saved figure come from.
 
