@@ -1,10 +1,10 @@
 """Energy that this process and its children use, estimated by codecarbon, without any word to the network.
 
 What is estimated is a share. Of the processor it is the rated power times the part of its time that these processes
-took, seen each second, so on a node that others use too only what is ours counts, and an idle node counts nothing; where
-the rated power is not known, and of graphics cards always, it is what the whole device took, whoever used it. Power
-supplies, cooling and networks are not in it. There is no figure for carbon dioxide: it depends on where and when the
-electricity was made, which nobody here knows.
+took, seen each second, so on a node that others use too only what is ours counts, and an idle node counts nothing;
+where the rated power is not known, and of graphics cards always, it is what the whole device took, whoever used it.
+Power supplies, cooling and networks are not in it. There is no figure for carbon dioxide: it depends on where and when
+the electricity was made, which nobody here knows.
 """
 
 from __future__ import annotations
