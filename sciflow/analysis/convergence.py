@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sciflow.analysis.variants import Variants
 
     Floats = NDArray[np.float64]
-
-_MOST_ROUNDS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,19 +129,20 @@ def measure_convergence(
 def n_needed(sd: Floats, target: float, confidence: float) -> Floats:
     """How many values give the mean an interval of that half-width, by Student's t; NaN where the spread is not known.
 
-    The smallest n with t(n - 1) · sd / √n ≤ target, found by trying the n that the last t asks for.
+    The smallest n with t(n - 1) · sd / √n ≤ target, by bisection: the left side falls as n grows.
     """
     from scipy.special import stdtrit  # noqa: PLC0415  SciPy takes a while to import
 
-    n = np.where(np.isnan(sd), np.nan, 2.0)
-    for _ in range(_MOST_ROUNDS):
-        wide = stdtrit(n - 1, 0.5 + confidence / 2) * sd / np.sqrt(n) > target
-        if not wide.any():
-            break
-        asked = np.ceil((stdtrit(n - 1, 0.5 + confidence / 2) * sd / target) ** 2)
-        # t falls as n grows: the last t asks for too many, so go half of the way
-        n = np.where(wide, np.maximum(n + 1, np.minimum(asked, np.ceil((n + asked) / 2))), n)
-    return n
+    quantile = 0.5 + confidence / 2
+    low = np.full(sd.shape, 2.0)
+    # as many as the widest t asks for are enough
+    high = np.maximum(low, np.ceil((stdtrit(1.0, quantile) * sd / target) ** 2))
+    high[np.isnan(sd)] = 2.0
+    while (low < high).any():
+        middle = np.floor((low + high) / 2)
+        enough = stdtrit(middle - 1, quantile) * sd / np.sqrt(middle) <= target
+        low, high = np.where(enough, low, np.minimum(middle + 1, high)), np.where(enough, middle, high)
+    return np.where(np.isnan(sd), np.nan, low)
 
 
 def _block(sample: Sample, groups: Groups, over: str) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -144,15 +145,16 @@ def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:
         return Decomposition(alone, (max(0.0, total - float(alone.sum())), df), "balanced design: from means")
     n_columns = 1 + sum(factor.n - 1 for factor in factors)
     if find_spec("statsmodels") is None:
-        why = "each parameter alone, so that shares overlap: the design is not balanced, and statsmodels not installed"
+        why_not = 'statsmodels is not installed (pip install "sciflow[statistics]")'
     elif n * n_columns > _MOST_ENTRIES:
-        why = "each parameter alone, so that shares overlap: the design is not balanced, and large"
+        why_not = "it is large"
+    elif (found := _by_regression(values, factors)) is not None:
+        return found
     else:
-        return _by_regression(values, factors)
+        why_not = "some parameters only differ where others do"
     within = max(0.0, total - float(alone.max(initial=0.0)))
-    return Decomposition(
-        alone, (within, df), f'{why} (pip install "sciflow[statistics]")' if "not inst" in why else why
-    )
+    method = f"each parameter alone, so that shares overlap: the design is not balanced, and {why_not}"
+    return Decomposition(alone, (within, df), method)
 
 
 def is_balanced(factors: Sequence[Factor]) -> bool:
@@ -164,7 +166,8 @@ def is_balanced(factors: Sequence[Factor]) -> bool:
     return True
 
 
-def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition:
+def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition | None:
+    """None where the parameters cannot be told apart."""
     from statsmodels.formula.api import ols  # noqa: PLC0415  an extra
     from statsmodels.stats.anova import anova_lm  # noqa: PLC0415  an extra
 
@@ -172,9 +175,11 @@ def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition:
     table_of: Any = anova_lm
     names = [f"x{k}" for k in range(len(factors))]
     frame = pd.DataFrame({name: factor.codes for name, factor in zip(names, factors, strict=True)}).assign(y=values)
-    fit = fit_of("y ~ " + " + ".join(f"C({name})" for name in names), frame).fit()
-    if fit.df_resid <= 0:
-        raise ResultsError(f"{len(values)} values are too few for the values of {len(factors)} parameters")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that columns depend on each other, which is asked next
+        fit = fit_of("y ~ " + " + ".join(f"C({name})" for name in names), frame).fit()
+    if fit.model.rank < fit.model.exog.shape[1] or fit.df_resid <= 0:
+        return None
     table = table_of(fit, typ=2)
     sums = table["sum_sq"].loc[[f"C({name})" for name in names]].to_numpy()
     residual = float(table["sum_sq"].loc["Residual"]), int(table["df"].loc["Residual"])

@@ -126,12 +126,8 @@ def factor_of(name: str, column: Column, *, binned: bool = True) -> Factor:
     position = np.empty(len(levels), dtype=np.int64)
     position[order] = np.arange(len(levels))
     levels, codes = [levels[at] for at in order], position[codes]
-    finite = np.isfinite(levels[0]) and np.isfinite(levels[-1])
-    return (
-        _binned(name, levels, codes)
-        if binned and finite and len(levels) > MOST_LEVELS
-        else Factor(name, tuple(levels), codes)
-    )
+    many = len(levels) > MOST_LEVELS and np.isfinite(levels[0]) and np.isfinite(levels[-1])
+    return _binned(name, levels, codes) if binned and many else Factor(name, tuple(levels), codes)
 
 
 def _binned(name: str, levels: list[Any], codes: NDArray[np.int64]) -> Factor:

@@ -156,7 +156,7 @@ def _grid(sample: Sample, factors: Sequence[Factor], _why_not: str, confidence: 
     shape = tuple(factor.n for factor in factors)
     n_cells = math.prod(shape)
     n = len(sample.numbers)
-    if n_cells > 1000 * n:
+    if n_cells > 10 * n:
         raise _OtherDesignError("the points are no grid")
     if n_cells > n:
         raise _OtherDesignError(f"only {n:,} values for {n_cells:,} combinations of parameters")

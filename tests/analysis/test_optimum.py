@@ -145,3 +145,109 @@ def test_equal_values_of_other_types_are_one_group(recorded) -> None:
 
     assert results.find_optimal_parameters("y", over="r") == {"a": 2}
     assert results.get_metric({"a": np.int64(2), "r": 1}, "y") == 2.0
+
+
+def test_weights_are_of_metrics_that_are_scaled_to_their_extent(recorded) -> None:
+    # y: 0, 1, 0.9 of its extent; cost: 0, 1, 0.2 of its extent
+    outcome = {1: {"y": 100.0, "cost": 1.0}, 2: {"y": 200.0, "cost": 6.0}, 3: {"y": 190.0, "cost": 2.0}}
+    results = recorded({"a": [1, 2, 3]}, lambda v: outcome[v["a"]])
+
+    assert results.find_optimal_parameters({"y": 1, "cost": -0.01}) == {"a": 2}
+    assert results.find_optimal_parameters({"y": 1, "cost": -0.5}) == {"a": 3}
+    assert results.find_optimal_parameters({"y": 1, "cost": -5}) == {"a": 1}
+    assert results.find_optimal_parameters({"y": -1, "cost": 0.5}, maximize=False) == {"a": 3}
+    found = results.optimum({"y": 1, "cost": -0.5})
+    assert found.value == pytest.approx(0.9 - 0.5 * 0.2)
+    assert found.means == {"y": 190.0, "cost": 2.0}
+
+
+def test_several_metrics_can_count_one_after_the_other(recorded) -> None:
+    outcome = {1: (0.90, 5.0), 2: (0.91, 9.0), 3: (0.90, 4.0), 4: (0.80, 1.0)}
+    results = recorded({"a": [1, 2, 3, 4]}, lambda v: dict(zip(["y", "cost"], outcome[v["a"]], strict=True)))
+
+    assert results.find_optimal_parameters(["y", ("cost", "min")])["a"] == 2
+    assert results.find_optimal_parameters([("y", "max", 0.02), ("cost", "min")])["a"] == 3
+    ranked = results.find_optimal_parameters([("y", "max", 0.02), ("cost", "min")], top=4)
+    assert [one["a"] for one in ranked] == [3, 1, 2, 4]
+    with pytest.warns(UserWarning, match="3 variants share the best value of y"):
+        results.find_optimal_parameters([("y", "max", 0.02)])
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ({"y": "max"}, r"weight of 'y' is a number other than 0, not 'max'; .*pareto_front takes directions"),
+        ({"y": True}, "not True"),
+        ({}, "empty"),
+        ([("y", "up")], "'max' or 'min', not 'up'"),
+        ([("y", "max", -1)], "tolerance of 'y'"),
+        ([3], "3 is no goal"),
+        ({"yy": 1.0}, r"no metric 'yy'; there are y, runtime_s, attempt; did you mean 'y'"),
+    ],
+)
+def test_a_wish_that_is_not_understood_says_why(recorded, metric, words) -> None:
+    results = recorded({"a": [1, 2]}, lambda v: {"y": v["a"]})
+
+    with pytest.raises(ResultsError, match=words):
+        results.find_optimal_parameters(metric)
+
+
+def test_a_condition_on_a_metric_is_asked_of_the_mean_over_replicates(recorded) -> None:
+    cost = {(1, 0): 1.0, (1, 1): 9.0, (2, 0): 4.0, (2, 1): 4.0}  # means 5 and 4
+    results = recorded(
+        Grid(a=[1, 2]) * Replicates(2),
+        lambda v: {"y": 10.0 - v["a"] + v["replicate"], "cost": cost[v["a"], v["replicate"]]},
+    )
+
+    assert results.find_optimal_parameters("y") == {"a": 1}
+    assert results.find_optimal_parameters("y", where="cost < 4.5") == {"a": 2}
+    assert results.find_optimal_parameters("y", where="cost < 4.5 and replicate == 0", over=None)["a"] == 1
+    assert results.find_optimal_parameters("y", where="`cost` < 6 and a > 0") == {"a": 1}
+
+
+def test_an_optimum_has_the_interval_of_student_and_its_plateau(recorded) -> None:
+    offsets = [-1.0, 0.0, 1.0, 0.0]
+    centre = {1: 5.0, 2: 10.0, 3: 9.5, 4: 0.0}
+    results = recorded(Grid(a=[1, 2, 3, 4]) * Replicates(4), lambda v: {"y": centre[v["a"]] + offsets[v["replicate"]]})
+
+    found = results.optimum("y")
+
+    half = 3.182446 * np.std(offsets, ddof=1) / 2  # t of 3 degrees of freedom, from a table
+    assert (found.variant, found.value, found.n) == ({"a": 2}, 10.0, 4)
+    assert found.ci == pytest.approx((10 - half, 10 + half), rel=1e-6)
+    assert found.plateau["a"].tolist() == [2, 3]
+    assert found.plateau["worse_by"].tolist() == [0.0, 0.5]
+    assert found.ties == ()
+    assert "2 of 4 are as good" in str(found)
+    assert "2 to 3" in found._repr_html_()
+    assert results.get_metric(found.plateau.index[1], "y") == 9.5
+    assert results.optimum("y", tolerance=5).plateau["a"].tolist() == [2, 3, 1]
+
+
+def test_without_replicates_there_is_no_interval_and_the_plateau_says_so(recorded) -> None:
+    results = recorded({"a": [1, 2, 3]}, lambda v: {"y": {1: 0.0, 2: 100.0, 3: 99.5}[v["a"]]})
+
+    found = results.optimum("y")
+
+    assert np.isnan(found.ci).all()
+    assert found.plateau["a"].tolist() == [2, 3]
+    assert "no interval" in str(found)
+    assert "replicates would allow a test" in found.criterion
+
+
+def test_an_optimum_lists_its_ties(recorded) -> None:
+    results = recorded({"a": [3, 1, 2]}, lambda v: {"y": 0.0 if v["a"] == 2 else 1.0})
+
+    assert [dict(tie) for tie in results.optimum("y").ties] == [{"a": 1}]
+
+
+def test_an_infinite_value_that_wins_or_is_averaged_is_told(recorded) -> None:
+    values = {(1, 0): 1.0, (1, 1): 2.0, (2, 0): 3.0, (2, 1): math.inf}
+    results = recorded(Grid(a=[1, 2]) * Replicates(2), lambda v: {"y": values[v["a"], v["replicate"]]})
+
+    with pytest.warns(UserWarning, match="best variant's y is inf"):
+        assert results.find_optimal_parameters("y") == {"a": 2}
+    with pytest.warns(UserWarning, match="1 means of y are infinite because some"):
+        assert results.find_optimal_parameters("y", maximize=False) == {"a": 1}
+    with pytest.raises(ResultsError, match="'y' has infinite values, so it cannot be scaled"):
+        results.find_optimal_parameters({"y": 1})

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
+from sciflow.analysis import effects
+from sciflow.analysis.effects import decompose, is_balanced
+from sciflow.analysis.sample import ABSENT, Factor
+from sciflow.errors import ResultsError
+from sciflow.space import Grid, Random, Replicates
+
+
+@st.composite
+def balanced_designs(draw):
+    """All combinations of levels, some replicates, and a value for each."""
+    sizes = draw(st.lists(st.integers(2, 4), min_size=1, max_size=3))
+    n_replicates = draw(st.integers(1, 2))
+    cells = np.array(list(itertools.product(*map(range, sizes), range(n_replicates))))
+    values = np.array(draw(st.lists(st.integers(-20, 20), min_size=len(cells), max_size=len(cells))), dtype=float)
+    factors = [Factor(f"p{k}", tuple(range(n)), cells[:, k]) for k, n in enumerate(sizes)]
+    return factors, values
+
+
+@given(balanced_designs())
+def test_in_a_balanced_design_sums_of_squares_add_up(design) -> None:
+    factors, values = design
+
+    found = decompose(values, factors)
+
+    assert is_balanced(factors)
+    total = ((values - values.mean()) ** 2).sum()
+    assert found.sums.sum() + found.residual[0] == pytest.approx(total, abs=1e-8)
+    assert (found.sums >= 0).all()
+
+
+@given(balanced_designs())
+def test_in_a_balanced_design_main_effects_average_to_the_mean_of_all(design) -> None:
+    factors, values = design
+
+    for factor in factors:
+        means = np.bincount(factor.codes, values) / factor.counts
+        assert means.mean() == pytest.approx(values.mean(), abs=1e-9)
+
+
+def test_the_effects_of_an_additive_function_are_its_terms(recorded) -> None:
+    results = recorded(
+        Grid(a=[1, 2, 3], b=["x", "y"], idle=[0, 1]), lambda v: {"y": 10.0 * v["a"] + (1.0 if v["b"] == "y" else -1.0)}
+    )
+
+    table = results.main_effects("y")
+
+    assert table.index.get_level_values("parameter").unique().tolist() == ["a", "b", "idle"]
+    assert table.loc["a", "effect"].tolist() == pytest.approx([-10, 0, 10])
+    assert table.loc["b", "effect"].tolist() == pytest.approx([-1, 1])
+    assert table.loc["idle", "effect"].tolist() == pytest.approx([0, 0])
+    assert table["share"].groupby("parameter").first().sum() == pytest.approx(1.0)
+    assert table.loc[("a", 3), ["mean", "n"]].tolist() == [30, 4]
+    assert table.attrs["mean"] == 20.0
+    assert results.interactions("y")["share"].tolist() == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def test_p_values_and_intervals_of_a_balanced_design_are_those_of_statsmodels(recorded) -> None:
+    noise = np.random.default_rng(3).normal(size=(3, 2, 4))
+    results = recorded(
+        Grid(a=[0, 1, 2], b=[0, 1]) * Replicates(4),
+        lambda v: {"y": 0.4 * v["a"] + float(noise[v["a"], v["b"], v["replicate"]])},
+    )
+
+    table = results.main_effects("y")
+
+    fit = ols("y ~ C(a) + C(b)", results.to_dataframe()).fit()
+    expected = anova_lm(fit, typ=2)
+    assert table.loc["a", "p_value"].iloc[0] == pytest.approx(expected.loc["C(a)", "PR(>F)"])
+    assert table.loc["b", "p_value"].iloc[0] == pytest.approx(expected.loc["C(b)", "PR(>F)"])
+    assert table.attrs["method"].startswith("balanced")
+    assert ((table["ci_low"] < table["mean"]) & (table["mean"] < table["ci_high"])).all()
+
+
+def test_an_unbalanced_design_is_fitted_as_a_whole(recorded) -> None:
+    # b is mostly large where a is large: alone it would seem to matter
+    present = {(0, 0), (0, 1), (1, 1), (1, 2), (2, 1), (2, 2)}
+    results = recorded(
+        Grid(a=[0, 1, 2], b=[0, 1, 2]),
+        lambda v: {"y": 10.0 * v["a"] + 0.01 * v["b"] ** 2} if (v["a"], v["b"]) in present else None,
+    )
+
+    table = results.main_effects("y")
+
+    assert "type II" in table.attrs["method"]
+    assert table.loc["b", "share"].iloc[0] < 1e-4
+    assert table.loc["a", "share"].iloc[0] > 0.5
+
+
+def test_without_statsmodels_an_unbalanced_design_says_that_shares_overlap(recorded, monkeypatch) -> None:
+    monkeypatch.setattr(effects, "find_spec", lambda name: None)
+    results = recorded(Grid(a=[0, 1], b=[0, 1]), lambda v: {"y": v["a"]} if v["a"] + v["b"] < 2 else None)
+
+    method = results.main_effects("y").attrs["method"]
+
+    assert "shares overlap" in method
+    assert 'pip install "sciflow[statistics]"' in method
+
+
+def test_an_interaction_is_what_neither_parameter_does_alone(recorded) -> None:
+    results = recorded(
+        Grid(a=[-1, 1], b=[-1, 1], c=[0, 1, 2]) * Replicates(2),
+        lambda v: {"y": 2.0 * v["a"] * v["b"] + v["c"] + 0.01 * v["replicate"]},
+    )
+
+    table = results.interactions("y")
+
+    assert table.index[0] == ("a", "b")
+    # 2ab has variance 4, c has 2/3, replicates next to nothing
+    assert table["share"].tolist() == pytest.approx([4 / (4 + 2 / 3), 0, 0], abs=1e-3)
+    assert abs(table["largest"].iloc[0]) == pytest.approx(2.0)
+    assert table["p_value"].iloc[0] < 1e-4
+    assert table["p_value"].iloc[1] > 0.99
+
+
+def test_parameters_of_some_variants_alone_and_drawn_ones_have_levels_too(recorded) -> None:
+    conditional = recorded(
+        Grid(opt=["sgd"], momentum=[0.1, 0.9]) | Grid(opt=["adam"]),
+        lambda v: {"y": v.get("momentum", 5.0)},
+        name="cond",
+    )
+    drawn = recorded(Random({"x": (0.0, 1.0)}, n=200, seed=1), lambda v: {"y": v["x"]}, name="drawn")
+
+    assert set(conditional.main_effects("y").loc["momentum"].index) == {0.1, 0.9, ABSENT}
+    table = drawn.main_effects("y")
+    assert len(table) == 10
+    assert table["n"].tolist() == [20] * 10
+    assert table["share"].iloc[0] > 0.98
+
+
+def test_what_has_no_effects_says_why(recorded, results) -> None:
+    with pytest.raises(ResultsError, match="not numbers"):
+        results.main_effects("device")
+    with pytest.raises(ResultsError, match="did you mean 'accuracy'"):
+        results.interactions("acuracy")
+    with pytest.raises(ResultsError, match=r"no variant that satisfies 'layers > 9' has a finite value of 'accuracy'"):
+        results.main_effects("accuracy", where="layers > 9")
+    with pytest.raises(ResultsError, match="no parameter differs"):
+        results.main_effects("accuracy", where="layers == 2 and learning_rate == 0.01")
+    with pytest.raises(ResultsError, match="only layers differs"):
+        results.interactions("accuracy", where="learning_rate == 0.01")
+    nothing = recorded({"a": [1, 2]}, lambda v: None, name="nothing")
+    with pytest.raises(ResultsError, match="there is no metric 'y'"):
+        nothing.main_effects("y")
