@@ -1,0 +1,84 @@
+"""A space to add to a sweep: around its best variant, or along a boundary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from sciflow.analysis.grouping import known_parameters
+from sciflow.analysis.optimum import find_best
+from sciflow.analysis.refinement.around import around_variant
+from sciflow.analysis.refinement.boundary import along_boundary
+from sciflow.analysis.refinement.rules import completed, ruled
+from sciflow.analysis.variants import unknown_parameter
+from sciflow.errors import ResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from sciflow.analysis.objective import Metric
+    from sciflow.analysis.variants import Variants
+    from sciflow.space import Space
+
+Around = Literal["optimum", "boundary"]
+
+_MOST_CHECKED: Final = 10**6  # variants of a suggestion that are compared with those there are
+
+
+def suggest(
+    variants: Variants,
+    description: Mapping[str, Any],
+    metric: Metric,
+    *,
+    maximize: bool,
+    factor: int,
+    around: Around,
+    parameters: Collection[str] | None,
+    where: str | None,
+    over: str | Iterable[str] | None,
+    extend: bool,
+) -> Space:
+    """A space of variants to add; *description* is that of the sweep's space.
+
+    Raises
+    ------
+    ResultsError
+        There is nothing to rank, an argument is not understood, or nothing finer can be suggested.
+    """
+    if isinstance(cast("object", factor), bool) or not isinstance(cast("object", factor), int) or factor < 2:
+        raise ResultsError(f"factor={factor!r}: a step is divided into 2 or more, a whole number")
+    known = {one.name: one for one in variants.table.parameters}
+    for name in parameters or ():
+        if name not in known:
+            raise unknown_parameter(name, known)
+    over = known_parameters(over, variants.table)
+    refined = [
+        name
+        for name, one in known.items()
+        if not one.derived and name not in over and (parameters is None or name in parameters)
+    ]
+    match around:
+        case "optimum":
+            (best,) = find_best(variants, metric, maximize=maximize, where=where, over=over, top=1)
+            space = around_variant(variants, dict(best), refined, over, factor=factor, extend=extend)
+        case "boundary":
+            if not isinstance(metric, str):
+                raise ResultsError("a boundary is where one metric changes most; name that metric")
+            space = along_boundary(variants, metric, refined, over, factor=factor, where=where)
+        case _:
+            raise ResultsError(f"around={around!r} is not understood; it is 'optimum' or 'boundary'")
+    space = completed(ruled(space, description), variants)
+    if not _has_new(space, variants):
+        raise ResultsError(
+            "nothing finer can be suggested: no numeric parameter has room between the best value and its neighbours"
+            + ("" if parameters is None else f" (of {', '.join(refined) or 'none'})")
+        )
+    return space
+
+
+def _has_new(space: Space, variants: Variants) -> bool:
+    if space.n_up_to(_MOST_CHECKED) >= _MOST_CHECKED:
+        return True
+    if space.n_up_to(1) == 0:
+        return False
+    there = frozenset(variants.ids)
+    return any(variant.id not in there for variant in space)
