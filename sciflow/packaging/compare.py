@@ -1,7 +1,7 @@
 """Are two results the same number? Per metric: identical, within tolerance, different, or missing; pure.
 
-Identical is equal, NaN being NaN. Otherwise numbers agree when they differ by at most ``atol + rtol * scale``, where the
-scale is the recorded value, of an array its largest: an element near zero carries the rounding of its neighbours.
+Identical is equal, NaN being NaN. Otherwise numbers agree when they differ by at most ``atol + rtol * scale``, where
+the scale is the recorded value, of an array its largest: an element near zero carries the rounding of its neighbours.
 Without a declared tolerance floating-point numbers may differ as they do between machines: 1e-9 of the scale, and no
 less than 64 units in the last place, which is what single precision needs (NumPy accepts 4 for one function, and a
 result is made of many). Whole numbers, bools, texts and moments are to be equal.

@@ -573,10 +573,30 @@ def check_consistency(package: Container, record: Mapping[str, Any], digests: Ma
         path, digest = one.get("path"), one.get("sha256")
         if isinstance(path, str) and digest and digests.get(path, digest) != digest:
             findings.append(_disagree(path, f"is not the input {one.get('name')!r} that the results were made of"))
+    findings += _check_frozen(package, record, digests)
     table = _mapping(record.get("files")).get("table")
     if isinstance(table, str) and table in package:
         findings += _check_table(package, table, record)
     return findings
+
+
+def _check_frozen(package: Container, record: Mapping[str, Any], digests: Mapping[str, str]) -> Iterator[Finding]:
+    """The code is what was frozen when the sweep ran; the script was frozen in a folder of its own."""
+    frozen = _mapping(record.get("code")).get("frozen")
+    script = _mapping(record.get("run")).get("script")
+    files = {name[len(CODE) :]: digests.get(name, "") for name in package.below(CODE)}
+    if not isinstance(frozen, str) or not _DIGEST.fullmatch(frozen) or not files:
+        return
+    moved = {f"__main__/{name}" if name == script else name: digest for name, digest in files.items()}
+    # a module may be imported by the name of the script too
+    possible = (files, moved, {**files, **moved})
+    if frozen not in {_digest_of_tree(one) for one in possible}:
+        yield _disagree(CODE, "is not the code that was frozen when the sweep ran")
+
+
+def _digest_of_tree(files: Mapping[str, str]) -> str:
+    text = json.dumps(files, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def _check_crate(package: Container, digests: Mapping[str, str]) -> Iterator[Finding]:
