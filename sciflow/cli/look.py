@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -118,26 +117,70 @@ def best(
 )
 @sweep_argument
 @click.argument("name", required=False)
+@click.argument("options", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("-o", "--output", metavar="FILE", help="Where to write (default: NAME.png here).")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "pdf", "svg"]),
+    multiple=True,
+    help="Which files to write (default: png); may be given again.",
+)
+@click.option("--style", type=click.Choice(["paper", "notebook", "talk"]), help="Sizes (default: notebook).")
 @directory_option
-def plot(sweep: str, name: str | None, *, output: str | None, directory: str | None) -> None:
-    """Draw the figures that the workflow asks for, or only NAME.
+def plot(
+    sweep: str,
+    name: str | None,
+    options: tuple[str, ...],
+    *,
+    output: str | None,
+    formats: tuple[str, ...],
+    style: str | None,
+    directory: str | None,
+) -> None:
+    """Draw the figures that the workflow asks for (if none, some that suit the sweep), or only NAME.
 
-    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it.
+    SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. With options such as x=rate,
+    NAME is a type of figure: heatmap, line, scatter, bar, box, violin, histogram, ecdf, contour, ...
     """
+    from sciflow.analysis.plots.save import save_figure, save_figures  # noqa: PLC0415  brings matplotlib
+
+    if output is not None and formats:
+        raise click.UsageError("--output says the format by its suffix; it does not go with --format")
     opened = open_sweep(sweep, directory)
     with warnings_as_lines():
-        figures: dict[str, Any] = dict(opened.visualize()) if name is None else {name: opened.plot(name)}
+        if name is None:
+            figures: dict[str, Any] = dict(opened.visualize(style=style))
+        else:
+            figures = {name: opened.plot({"type": name, **_pairs(options)} if options else name, style=style)}
     if not figures:
         raise click.UsageError(
-            "the workflow asks for no figure; add one with workflow.add_visualization(...) and run the script again"
+            "there is nothing to draw: no metric that is a number, or a single variant; "
+            "sciflow status and sciflow results show what there is"
         )
     if output is not None and len(figures) > 1:
         raise click.UsageError(f"--output is for one figure; say which: {', '.join(figures)}")
-    for figure_name, figure in figures.items():
-        path = Path(output or f"{figure_name}.png")
-        figure.savefig(path)
+    if output is not None:
+        paths = [path for figure in figures.values() for path in save_figure(figure, output)]
+    else:
+        paths = save_figures(figures, ".", formats or ("png",))
+    for path in paths:
         click.echo(str(path))
+
+
+def _pairs(options: tuple[str, ...]) -> dict[str, object]:
+    """``x=rate`` as an option of a figure; ``columns=a,b`` are several names, ``objectives=loss:min`` has goals."""
+    pairs: dict[str, object] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not value:
+            raise click.UsageError(f"{option!r} is no option of a figure; write it like x=temperature")
+        parts = value.split(",")
+        if key == "objectives":
+            pairs[key] = {name: goal for name, _, goal in (part.partition(":") for part in parts)}
+        else:
+            pairs[key] = parts if key in {"columns", "facet_by"} else value
+    return pairs
 
 
 @contextlib.contextmanager

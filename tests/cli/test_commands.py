@@ -295,6 +295,29 @@ def test_plot_writes_the_figures_of_the_workflow(finished: str, sciflow: Sciflow
     assert "<svg" in (folder / "named.svg").read_text()
 
 
+def test_plot_draws_any_type_of_figure_in_a_style(finished: str, sciflow: Sciflow, folder: Path) -> None:
+    drawn = sciflow("plot", finished, "line", "x=a", "y=y", "hue=b", "--style", "paper", "--format", "pdf")
+
+    assert drawn.stdout == "line.pdf\n"
+    assert (folder / "line.pdf").read_bytes().startswith(b"%PDF")
+    assert "no option of a figure" in sciflow("plot", finished, "line", "x", expect=2).stderr
+    assert "type 'lin' is unknown" in sciflow("plot", finished, "lin", "x=a", "y=y", expect=1).stderr
+    pareto = sciflow("plot", finished, "pareto", "objectives=y:max,runtime_s:min", "-o", "front.png")
+    assert pareto.stdout == "front.png\n"
+
+
+def test_plot_draws_what_suits_a_sweep_that_asks_for_nothing(
+    script: Callable[..., str], study: str, sciflow: Sciflow, folder: Path
+) -> None:
+    asks = next(line for line in study.splitlines() if "add_visualization" in line)
+    sciflow("run", script(study.replace(asks, "")), "--quiet")
+
+    files = sciflow("plot", "squares").stdout.split()
+
+    assert files == ["y_by_a_and_b.png", "y_by_a.png", "y_by_b.png"]
+    assert all((folder / file).read_bytes().startswith(b"\x89PNG") for file in files)
+
+
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_every_command_has_help_with_an_example(name: str, sciflow: Sciflow) -> None:
     text = sciflow(name, "--help").stdout
