@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sciflow.analysis.origins import Origin
+    from sciflow.store.origins import Origin
 
 
 _MOST: Final = 20  # input files, jobs and sessions that are listed

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from prov.model import ProvActivity, ProvAgent, ProvDocument, ProvEntity
 
-    from sciflow.analysis.origins import Origin
     from sciflow.analysis.variants import Variants
+    from sciflow.store.origins import Origin
 
 MOST_VARIANTS: Final = 500
 """Of larger sweeps sessions are told, and not each variant."""

@@ -19,7 +19,6 @@ from sciflow.analysis.lookup import metric_of
 from sciflow.analysis.metadata import differences
 from sciflow.analysis.mixture import code_or_inputs, mixture_words, warn_of_mixture
 from sciflow.analysis.optimum import find_best, find_optimum
-from sciflow.analysis.origins import origins_of
 from sciflow.analysis.pareto import pareto_front
 from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
@@ -33,6 +32,7 @@ from sciflow.store.assemble import assemble
 from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
+from sciflow.store.origins import origins_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -46,17 +46,15 @@ if TYPE_CHECKING:
     from sciflow.analysis.convergence import Convergence
     from sciflow.analysis.objective import Metric
     from sciflow.analysis.optimum import Optimum
-    from sciflow.analysis.origins import Origin
     from sciflow.analysis.performance import Performance
-    from sciflow.analysis.refinement.suggest import Around
     from sciflow.analysis.refinement.suggest import Around
     from sciflow.analysis.sensitivity import Sensitivity
     from sciflow.analysis.success import Success
     from sciflow.analysis.trace import Trace
     from sciflow.space.algebra import Space
-    from sciflow.space.algebra import Space
     from sciflow.space.variant import Variant
     from sciflow.store.assembled import Assembled
+    from sciflow.store.origins import Origin
     from sciflow.store.snapshot import Snapshot
 
 RESULTS_FILE = "results.h5"
@@ -500,9 +498,10 @@ class Results:
     def metadata(self) -> dict[str, Any]:
         """What is stored about the sweep besides results, as nested plain data: code, inputs, environments, jobs.
 
-        `sciflow.store.description.describe_sweep` says what each key holds.
+        `sciflow.store.description.describe_sweep` says what each key holds; ``origins`` is `origins` as plain data, of
+        which each names the session that has its code.
         """
-        return describe_sweep(self._directory)
+        return {**describe_sweep(self._directory), "origins": [one.to_dict() for one in self.origins()]}
 
     def provenance(self, variant: Variant | Mapping[str, object] | str) -> Trace:
         """Why a result is what it is: its run, tasks, code, inputs, environment and machine; print it to read it.
@@ -662,56 +661,6 @@ class Results:
             return plot.draw(plot.source(self), **spec.options, style=style, ax=ax)
         except ResultsError as error:
             raise ResultsError(f"figure {spec.name!r}: {error}") from error
-
-    def suggest_refinement(
-        self,
-        metric: Metric,
-        maximize: bool = True,  # noqa: FBT001, FBT002  as in find_optimal_parameters
-        *,
-        factor: int = 4,
-        around: Around = "optimum",
-        parameters: Collection[str] | None = None,
-        where: str | None = None,
-        over: str | Iterable[str] | None = REPLICATE,
-        extend: bool = True,
-    ) -> Space:
-        """A space to add to the workflow, so that the sweep goes on where it matters.
-
-        Around the optimum: numeric parameters get *factor* times finer values between the neighbours of the best one
-        (by factors where the axis is logarithmic; whole numbers stay whole), others stay at the best value. Add it with
-        ``workflow.add_parameter_space(...)`` and run the workflow again: only new variants run.
-
-        Parameters
-        ----------
-        metric, maximize, where, over
-            As in `find_optimal_parameters`.
-        around
-            ``"boundary"`` looks between those neighbours between which the metric changes most, instead.
-        parameters
-            Which to refine: all that are numbers unless given. With many of them there are very many combinations.
-        extend
-            Where the best value is at the end of an axis, whether to go beyond it, by as much as its neighbour is away;
-            a warning tells of it.
-
-        Raises
-        ------
-        ResultsError
-            There is nothing to rank, or nothing finer to suggest.
-        """
-        from sciflow.analysis.refinement.suggest import suggest  # noqa: PLC0415  seldom asked for
-
-        return suggest(
-            self._variants,
-            self._assembled.definition.get("space", {}),
-            metric,
-            maximize=maximize,
-            factor=factor,
-            around=around,
-            parameters=parameters,
-            where=where,
-            over=over,
-            extend=extend,
-        )
 
     def suggest_refinement(
         self,

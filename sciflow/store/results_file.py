@@ -17,6 +17,7 @@ from sciflow.store.atomic import sync_directory, write_error
 from sciflow.store.commits import RESULTS_NAME, Commits, write_state
 from sciflow.store.description import describe_sweep
 from sciflow.store.netcdf import Blocks, NetcdfFile
+from sciflow.store.origins import origins_of
 from sciflow.store.process import ProcessName, is_tag_of_the_dead
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def _describe(
     if left_out:
         file.attribute("sciflow_left_out", left_out)
     metadata = describe_sweep(directory)
+    origins = origins_of(directory.definitions(), metadata["sessions"], assembled)
+    metadata["origins"] = [one.to_dict() for one in origins]
     text = json.dumps(metadata)
     if len(text) > _MOST_METADATA_CHARACTERS and "space" in assembled.definition:
         # a space of millions of listed points is in the coordinates anyway

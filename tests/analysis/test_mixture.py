@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING
 
@@ -198,3 +199,15 @@ def test_each_session_used_the_definition_and_inputs_of_its_time(tmp_path: Path)
         "1 variants",
         "2 variants",
     ]
+
+
+def test_the_consolidated_file_says_what_made_its_results_although_several_codes_did(mixed: Results) -> None:
+    with h5py.File(mixed.directory / "results.h5") as file:
+        metadata = json.loads(file.attrs["sciflow_metadata"])
+
+    older, newer = metadata["origins"]
+    assert [(one["n_variants"], one["is_current"]) for one in (older, newer)] == [(7, False), (3, True)]
+    assert older["fingerprints"]["f"] != newer["fingerprints"]["f"]
+    trees = {one["session"]: one["code"]["tree"] for one in metadata["sessions"]}
+    assert all((mixed.directory / "code" / trees[one["session"]]).is_dir() for one in (older, newer))
+    assert metadata["origins"] == mixed.metadata["origins"]
