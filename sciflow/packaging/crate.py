@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sciflow.packaging import layout
+from sciflow.packaging.texts import parse_author
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,9 +34,11 @@ _PROFILES: Final = {
     layout.WORKFLOW_CRATE: "Workflow RO-Crate",
 }
 _BIOSCHEMAS: Final = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+_REQUIREMENTS: Final = "https://pip.pypa.io/en/stable/reference/requirements-file-format/"
+_SCIFLOW: Final = "urn:x-sciflow:definition"
 _FORMAL: Final = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
-_PYTHON: Final = "https://w3id.org/workflowhub/workflow-ro-crate#python"
-_HOME: Final = "https://github.com/sciflow/sciflow"
+_COMPLETED: Final = "http://schema.org/CompletedActionStatus"  # as a text: the validator takes no reference
+_FAILED: Final = "http://schema.org/FailedActionStatus"
 _MOST_FILES: Final = 2000
 _MOST_METRICS: Final = 8
 
@@ -114,7 +117,8 @@ def render_crate(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int
 
 
 def _entities(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Entity]:
-    files = _files(digests)
+    listed = _files(digests)
+    files = {quote(name): _file(name, digests[name], sizes[name]) for name in listed}
     tool = _tool_id(told, digests)
     actions = list(_actions(told, tool, digests))
     mentioned = [one["@id"] for one in actions if one["@type"] == "CreateAction"]
@@ -124,15 +128,12 @@ def _entities(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int]) 
         "about": _ref("./"),
         "conformsTo": [_ref(layout.RO_CRATE), _ref(layout.WORKFLOW_CRATE)],
     }
-    yield from _root(told, files, mentioned)
-    yield from _workflow(told, tool, digests, sizes)
+    yield from _root(told, listed, mentioned)
+    yield from _workflow(told, tool, files)
     yield from actions
-    yield from (_file(name, digests[name], sizes[name]) for name in files if quote(name) not in {tool, _WORKFLOW_ID})
+    yield from (file for identity, file in files.items() if identity not in {tool, layout.DEFINITION})
     for uri, name in _PROFILES.items():
         yield {"@id": uri, "@type": "CreativeWork", "name": name, "version": uri.rpartition("/")[2]}
-
-
-_WORKFLOW_ID: Final = layout.DEFINITION
 
 
 def _root(told: Told, files: Sequence[str], mentioned: Sequence[str]) -> Iterator[Entity]:
@@ -148,22 +149,39 @@ def _root(told: Told, files: Sequence[str], mentioned: Sequence[str]) -> Iterato
         "datePublished": record["made_at"],
         "license": _ref(license_entity["@id"]),
         "conformsTo": [_ref(one) for one in _PROFILES],
-        "mainEntity": _ref(_WORKFLOW_ID),
+        "mainEntity": _ref(layout.DEFINITION),
         "hasPart": [_ref(quote(one)) for one in (*files, *folders)],
         "mentions": [_ref(one) for one in mentioned],
-        "author": _one_or_many([_ref(one["@id"]) for one in people]),
-        "publisher": _ref(people[0]["@id"]),
-        **({"identifier": record["sweep"]} if record.get("sweep") else {}),
+        "author": _one_or_many([_ref(one["@id"]) for one in people] or [_ref("#authors")]),
+        "publisher": _ref("#authors"),
+        "identifier": record["sweep"],
     }
     yield license_entity
     yield from people
+    yield from _groups(record)
 
 
 def _people(record: Mapping[str, Any]) -> Iterator[Entity]:
-    for k, name in enumerate(record["authors"]):
-        yield {"@id": f"#author-{k + 1}", "@type": "Person", "name": name}
-    if not record["authors"]:
-        yield {"@id": "#authors", "@type": "Organization", "name": f"The authors of {record['workflow']}"}
+    for k, author in enumerate(record["authors"]):
+        name, affiliation = parse_author(author)
+        of = f"#affiliation-{k + 1}" if affiliation else "#authors"
+        yield {"@id": f"#author-{k + 1}", "@type": "Person", "name": name, "affiliation": _ref(of)}
+
+
+def _groups(record: Mapping[str, Any]) -> Iterator[Entity]:
+    """Organisations: the authors together, and those that they are from."""
+    address = _address(record)
+    yield {"@id": "#authors", "@type": "Organization", "name": f"The authors of {record['workflow']}", "url": address}
+    for k, author in enumerate(record["authors"]):
+        _, affiliation = parse_author(author)
+        if affiliation:
+            yield {"@id": f"#affiliation-{k + 1}", "@type": "Organization", "name": affiliation, "url": address}
+
+
+def _address(record: Mapping[str, Any]) -> str:
+    """Where the code lives, if that can be reached; else the sweep's own name among all."""
+    remote = str((record.get("code") or {}).get("remote") or "")
+    return remote if remote.startswith(("https://", "http://")) else f"urn:uuid:{record['sweep']}"
 
 
 def _license(record: Mapping[str, Any]) -> Entity:
@@ -185,48 +203,42 @@ def _tool_id(told: Told, digests: Mapping[str, str]) -> str:
     return quote(name) if script and name in digests else "#tasks"
 
 
-def _workflow(told: Told, tool: str, digests: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Entity]:
+def _workflow(told: Told, tool: str, files: Mapping[str, Entity]) -> Iterator[Entity]:
     tasks = [one["name"] for one in told.definition.get("tasks", ())]
-    inputs = [f"#parameter-{quote(name)}" for name in told.parameters]
-    outputs = [f"#output-{quote(name)}" for name in told.metrics]
-    workflow: Entity = {
-        **_file(layout.DEFINITION, digests[layout.DEFINITION], sizes[layout.DEFINITION]),
+    yield {
+        **files[layout.DEFINITION],
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         "name": told.record["workflow"],
         "description": f"The tasks {', '.join(tasks)} and the space of their parameters",
+        "url": _address(told.record),
+        "version": str(told.definition.get("revision", 1)),
         "conformsTo": _ref(_BIOSCHEMAS),
         "programmingLanguage": _ref("#sciflow-definition"),
         "hasPart": _ref(tool),
         "step": _ref("#step"),
         "license": _ref(_license(told.record)["@id"]),
+        **_ports(told),
+        **({"buildInstructions": _ref(layout.EXACT_REQUIREMENTS)} if layout.EXACT_REQUIREMENTS in files else {}),
     }
-    if inputs:
-        workflow["input"] = _one_or_many([_ref(one) for one in inputs])
-    if outputs:
-        workflow["output"] = _one_or_many([_ref(one) for one in outputs])
-    lock = layout.EXACT_REQUIREMENTS
-    if lock in digests:
-        workflow["buildInstructions"] = _ref(lock)
-    yield workflow
     yield {
         "@id": "#sciflow-definition",
         "@type": "ComputerLanguage",
         "name": "sciflow's definition of a workflow",
-        "identifier": _ref(_HOME),
-        "url": _ref(_HOME),
+        "identifier": _SCIFLOW,
+        "url": _SCIFLOW,
         "version": str(told.record["sciflow"]),
     }
-    yield {"@id": _HOME, "@type": "WebPage", "name": "sciflow"}
     yield {"@id": _BIOSCHEMAS, "@type": "CreativeWork", "name": "ComputationalWorkflow", "version": "1.0-RELEASE"}
+    yield {"@id": _REQUIREMENTS, "@type": "CreativeWork", "name": "Requirements file format of pip"}
     yield {"@id": _FORMAL, "@type": "CreativeWork", "name": "FormalParameter", "version": "1.0-RELEASE"}
-    yield _tool(told, tool, tasks, inputs, outputs, digests, sizes)
+    yield _tool(told, tool, files)
     words = "The tasks of one variant, in the order of what they depend on"
     yield {"@id": "#step", "@type": "HowToStep", "name": words, "position": "1", "workExample": _ref(tool)}
     yield {
         "@id": "#engine",
         "@type": "SoftwareApplication",
         "name": "sciflow",
-        "url": _HOME,
+        "url": _SCIFLOW,
         "version": str(told.record["sciflow"]),
     }
     kinds = [*((one, told.parameters, "parameter") for one in told.parameters)]
@@ -238,33 +250,29 @@ def _workflow(told: Told, tool: str, digests: Mapping[str, str], sizes: Mapping[
         yield {**formal, "conformsTo": _ref(_FORMAL), **unit}
 
 
-def _tool(
-    told: Told,
-    tool: str,
-    tasks: Sequence[str],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    digests: Mapping[str, str],
-    sizes: Mapping[str, int],
-) -> Entity:
+def _tool(told: Told, tool: str, files: Mapping[str, Entity]) -> Entity:
+    tasks = [one["name"] for one in told.definition.get("tasks", ())]
     described: Entity = {
+        **files.get(tool, {}),
         "@id": tool,
         "@type": "SoftwareApplication",
         "name": told.record["workflow"],
         "description": f"What runs the tasks {', '.join(tasks)}",
-        "url": _HOME,
+        "url": _address(told.record),
         "version": str(told.definition.get("generation") or "1"),
     }
-    if tool != "#tasks":
-        name = f"{layout.CODE}/{told.record['run']['script']}"
-        described = {**_file(name, digests[name], sizes[name]), **described}
+    if tool in files:
         described["@type"] = ["File", "SoftwareSourceCode", "SoftwareApplication"]
         described["programmingLanguage"] = _ref("#sciflow-definition")
-    if inputs:
-        described["input"] = _one_or_many([_ref(one) for one in inputs])
-    if outputs:
-        described["output"] = _one_or_many([_ref(one) for one in outputs])
-    return described
+    return {**described, **_ports(told)}
+
+
+def _ports(told: Told) -> Entity:
+    """What goes in and comes out."""
+    inputs = [_ref(f"#parameter-{quote(name)}") for name in told.parameters]
+    outputs = [_ref(f"#output-{quote(name)}") for name in told.metrics]
+    ports = {"input": inputs, "output": outputs}
+    return {name: _one_or_many(ones) for name, ones in ports.items() if ones}
 
 
 # ------------------------------------------------------------------------------------------------------------ actions
@@ -273,8 +281,6 @@ def _tool(
 def _actions(told: Told, tool: str, digests: Mapping[str, str]) -> Iterator[Entity]:
     results = [one for one in (layout.RESULTS_FILE, layout.TABLE) if one in digests]
     agent = "#author-1" if told.record["authors"] else "#authors"
-    counts = told.record["counts"]
-    failed = bool(counts.get("failed"))
     surroundings = _environment(told)
     values: dict[str, Entity] = {}
     if told.runs is None:
@@ -310,13 +316,12 @@ def _actions(told: Told, tool: str, digests: Mapping[str, str]) -> Iterator[Enti
         "name": f"Sweep {told.record['workflow']}",
         "description": told.description,
         "agent": _ref(agent),
-        "instrument": _ref(_WORKFLOW_ID),
-        "actionStatus": _ref("http://schema.org/CompletedActionStatus"),
+        "instrument": _ref(layout.DEFINITION),
+        "actionStatus": _COMPLETED,
         "startTime": told.started,
         "endTime": told.ended,
         **({"object": _one_or_many([_ref(one) for one in _inputs(told, digests)])} if _inputs(told, digests) else {}),
         **({"result": _one_or_many([_ref(quote(one)) for one in results])} if results else {}),
-        **({"error": f"{counts['failed']:,} of {told.record['n_variants']:,} variants failed"} if failed else {}),
         **({"environment": _ref("#environment")} if surroundings else {}),
     }
     yield from surroundings
@@ -343,7 +348,7 @@ def _all_runs(told: Told, tool: str, results: Sequence[str]) -> Entity:
         "description": f"One row of {layout.TABLE} each",
         "agent": _ref("#author-1" if told.record["authors"] else "#authors"),
         "instrument": _ref(tool),
-        "actionStatus": _ref("http://schema.org/CompletedActionStatus"),
+        "actionStatus": _COMPLETED,
         "startTime": told.started,
         "endTime": told.ended,
         "object": _ref(layout.SPACE),
@@ -356,10 +361,11 @@ def _run(run: Run, told: Told, tool: str, values: dict[str, Entity]) -> Iterator
         return  # it has not run
     objects = [_value(name, value, f"#parameter-{quote(name)}", values) for name, value in run.parameters.items()]
     results = [quote(one) for one in run.artifacts]
-    for name, value in list(run.metrics.items())[:_MOST_METRICS]:
-        results.append(_value(name, value, f"#output-{quote(name)}", values))
+    if run.status == "failed":  # what a failure leaves is its description
+        results = [layout.FAILURES]
+    told_metrics = list(run.metrics.items())[:_MOST_METRICS]
+    results += [_value(name, value, f"#output-{quote(name)}", values) for name, value in told_metrics]
     failed = run.status == "failed"
-    status = "FailedActionStatus" if failed else "CompletedActionStatus"
     given = ", ".join(f"{name}={value}" for name, value in run.parameters.items())
     yield {
         "@id": f"#{run.id}",
@@ -368,11 +374,11 @@ def _run(run: Run, told: Told, tool: str, values: dict[str, Entity]) -> Iterator
         "description": given or "no parameters",
         "agent": _ref("#author-1" if told.record["authors"] else "#authors"),
         "instrument": _ref(tool),
-        "actionStatus": _ref(f"http://schema.org/{status}"),
+        "actionStatus": _FAILED if failed else _COMPLETED,
         "startTime": run.start,
         "endTime": run.end,
         **({"object": _one_or_many([_ref(one) for one in objects])} if objects else {}),
-        **({"result": _one_or_many([_ref(one) for one in results])} if results and not failed else {}),
+        **({"result": _one_or_many([_ref(one) for one in results])} if results else {}),
         **({"error": run.failure} if failed else {}),
     }
 
@@ -413,6 +419,8 @@ def _file(name: str, digest: str, size: int) -> Entity:
     }
     if name == layout.README:
         entity |= {"about": _ref("./")}
+    if name == layout.EXACT_REQUIREMENTS:
+        entity |= {"conformsTo": _ref(_REQUIREMENTS)}
     return entity
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 
 from sciflow import __version__
-from sciflow.analysis.origins import Origin, origins_of
 from sciflow.analysis.results import open_results
 from sciflow.analysis.surroundings import count_environments
 from sciflow.analysis.variants import Variants
@@ -37,10 +36,11 @@ from sciflow.space.chosen import Sampled
 from sciflow.store.assemble import assemble
 from sciflow.store.consolidate import consolidate
 from sciflow.store.directory import SweepDirectory
+from sciflow.store.origins import Origin, origins_of
 from sciflow.store.sessions import SessionWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -682,7 +682,7 @@ def _size_of(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _bar(n_bytes: int, *, enabled: bool) -> Iterator[Callable[[int], object]]:
+def _bar(n_bytes: int, *, enabled: bool) -> Generator[Callable[[int], object]]:
     if not enabled:
         yield lambda _: None
         return

@@ -146,7 +146,8 @@ class Described:
         units = {**self.parameters, **self.metrics}
         fields: list[dict[str, Any]] = []
         for name in ("variant", *map(str, self.table.columns)):
-            field: dict[str, Any] = {"name": name, "type": "string" if name == "variant" else _type(self.table[name])}
+            kind = "string" if name == "variant" else _type(self.table[name].to_numpy())
+            field: dict[str, Any] = {"name": name, "type": kind}
             field["description"] = _FACTS.get(name) or ("parameter" if name in self.parameters else "output")
             if units.get(name):
                 field["unit"] = units[name]
@@ -197,7 +198,7 @@ def _plain_metric(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-def _type(column: pd.Series[Any]) -> str:
+def _type(column: NDArray[Any]) -> str:
     match column.dtype.kind:
         case "b":
             return "boolean"
@@ -205,7 +206,7 @@ def _type(column: pd.Series[Any]) -> str:
             return "integer"
         case "f":
             # "inf", as pandas writes it, is no number of Frictionless
-            return "any" if np.isinf(column.to_numpy()).any() else "number"
+            return "any" if np.isinf(column).any() else "number"
         case _:
             kinds = {type(value) for value in column if value is not None}
             return "string" if kinds <= {str} else "any"

@@ -252,7 +252,7 @@ def report(results: Results, folder: Path) -> Gathered:
     path = folder / "report.html"
     try:
         write(path)
-    except SciflowError as error:
+    except (SciflowError, ImportError) as error:
         gathered.left_out.append(f"report.html: {error}")
     if path.is_file():
         gathered.members[layout.REPORT] = path

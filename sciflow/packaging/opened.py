@@ -168,7 +168,7 @@ class Members:
     @contextlib.contextmanager
     def opened(self, name: str) -> Generator[BinaryIO]:
         """A member as a file that can be read in any order."""
-        raise NotImplementedError
+        raise NotImplementedError(name)
         yield
 
     def copy(self, prefix: str, folder: Path) -> None:

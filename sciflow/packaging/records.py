@@ -7,13 +7,13 @@ that ``results.h5`` holds bit by bit is not in the segment too; ``arrays.json`` 
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import os
 import shutil
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
@@ -182,7 +182,7 @@ def _write_segment(folder: Path, frames: Iterable[Frame], session: int) -> None:
         return
     # named by what is in it, so that the same records give the same package
     with temporary.open("rb") as file:
-        digest = _digest(file)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     temporary.rename(folder / "segments" / f"{session:06d}-compacted-{digest[:16]}.seg")
 
 
@@ -199,17 +199,10 @@ def _write_frames(path: Path, frames: Iterable[Frame]) -> int:
     return n
 
 
-def _digest(file: BinaryIO) -> str:
-    import hashlib  # noqa: PLC0415  one use
-
-    return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class _Frames:
     """Loads frames of many segments, with few files open at a time."""
 
     def __init__(self) -> None:
-        self._stack = contextlib.ExitStack()
         self._open: OrderedDict[Path, BlockReader] = OrderedDict()
 
     def __enter__(self) -> Self:

@@ -68,9 +68,11 @@ def chosen(frame: Frame, ids: NDArray[np.void]) -> Frame | None:
         start, stop = header.pop("rows")
         columns[ROW] = fixed(np.arange(start, stop, dtype="<i8")[rows], kind="fact")
     for key in SUMS & header.keys():  # a header's sum is of all variants; a merged one has each one's share
-        share = values_of(frame.columns[FACT + key])[rows].sum() if FACT + key in frame.columns else None
-        if share is not None or MERGED not in header:
-            header[key] = float(share) if share is not None else header[key] * len(rows) / frame.n
+        if FACT + key in frame.columns:
+            shares: NDArray[np.float64] = np.asarray(values_of(frame.columns[FACT + key]), np.float64)
+            header[key] = float(shares[rows].sum())
+        elif MERGED not in header:
+            header[key] = header[key] * len(rows) / frame.n
     return Frame(header, columns)
 
 
@@ -88,8 +90,8 @@ def _taken(column: ColumnData, rows: NDArray[np.int64]) -> ColumnData:
             return fixed(values[rows], kind=column.kind, **kept)
         case "masked":
             mask = np.ma.getmaskarray(values).reshape(column.n, -1)
-            valid = ~mask.any(axis=1) if mask.shape[1] else np.ones(column.n, dtype=np.bool_)
-            return masked(values.data[rows], valid[rows], kind=column.kind, **kept)
+            valid: NDArray[np.bool_] = np.logical_not(np.any(mask, axis=1))
+            return masked(values.data[rows], np.take(valid, rows), kind=column.kind, **kept)
         case "text":
             return text([values[row] for row in rows.tolist()], kind=column.kind, **kept)
         case "category":

@@ -68,7 +68,8 @@ def readme(facts: Mapping[str, Any]) -> str:
     """The README of a package, of the *facts* that its template names."""
     import jinja2  # noqa: PLC0415  seldom needed
 
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    plain: Any = {"autoescape": False}  # Markdown, not a page
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, **plain)  # noqa: S701
     template = files("sciflow.packaging").joinpath("templates", "README.md.j2").read_text("utf-8")
     return environment.from_string(template).render(facts)
 
@@ -102,10 +103,12 @@ def citation(record: Mapping[str, Any], description: str) -> str:
         f"abstract: {_quoted(description)}",
         "authors:",
     ]
-    for name in record["authors"]:
+    for author in record["authors"]:
+        name, affiliation = parse_author(author)
         family, given = split_name(name)
         lines.append(f"  - family-names: {_quoted(family)}")
         lines += [f"    given-names: {_quoted(given)}"] if given else []
+        lines += [f"    affiliation: {_quoted(affiliation)}"] if affiliation else []
     if not record["authors"]:
         lines.append(f"  - name: {_quoted('The authors of ' + record['workflow'])}")
     lines.append(f"date-released: {_quoted(record['made_at'][:10])}")
@@ -119,7 +122,11 @@ def citation(record: Mapping[str, Any], description: str) -> str:
 
 def zenodo(record: Mapping[str, Any], description: str) -> bytes:
     """``.zenodo.json``: what the deposit form of Zenodo asks for."""
-    creators = [{"name": ", ".join(part for part in split_name(one) if part)} for one in record["authors"]]
+    creators: list[dict[str, str]] = []
+    for author in record["authors"]:
+        name, affiliation = parse_author(author)
+        named = {"name": ", ".join(part for part in split_name(name) if part)}
+        creators.append({**named, **({"affiliation": affiliation} if affiliation else {})})
     data: dict[str, Any] = {
         "title": record["title"],
         "upload_type": "dataset",
@@ -159,6 +166,12 @@ def spdx_id(license_: str) -> str | None:
     except licenses.InvalidLicenseExpression:
         return None
     return str(known) if " " not in known else None
+
+
+def parse_author(author: str) -> tuple[str, str]:
+    """The name and the affiliation of an author such as ``Ada Lovelace (University of London)``."""
+    name, bracket, rest = author.strip().partition(" (")
+    return (name.strip(), rest.removesuffix(")").strip()) if bracket else (author.strip(), "")
 
 
 def split_name(name: str) -> tuple[str, str]:
