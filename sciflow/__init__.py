@@ -42,6 +42,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Zip",
     "attach",
     "create_reproducibility_package",
+    "open_package",
     "open_results",
     "plots",
     "shell",

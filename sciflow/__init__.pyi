@@ -10,6 +10,7 @@ from .engine.handle import SweepHandle as SweepHandle
 from .engine.handle import attach as attach
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
+from .packaging.opened import open_package as open_package
 from .packaging.verify import VerificationReport as VerificationReport
 from .packaging.verify import verify_package as verify_package
 from .running.context import TaskContext as TaskContext
@@ -65,6 +66,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Zip",
     "attach",
     "create_reproducibility_package",
+    "open_package",
     "open_results",
     "plots",
     "shell",

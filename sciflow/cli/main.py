@@ -6,11 +6,13 @@ from typing import IO, Any
 
 import click
 
+from sciflow.cli.bring import bring
 from sciflow.cli.doctor import doctor
 from sciflow.cli.export import export
 from sciflow.cli.follow import attach, cancel, status, wait, watch
 from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
+from sciflow.cli.package import package
 from sciflow.cli.report import report
 from sciflow.cli.run import plan, retry, run, validate
 from sciflow.cli.submit import submit
@@ -77,7 +79,9 @@ for command in (
     plot,
     export,
     report,
+    package,
     verify,
+    bring,
     doctor,
 ):
     main.add_command(command)
