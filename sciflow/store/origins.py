@@ -47,10 +47,11 @@ class Origin:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: which session and revision it was, from which inputs, and of how many variants.
+        """Plain data: which session and revision it was, of how many variants, and what is not as in the newest one.
 
         The session's own entry in the description of the sweep has the code.
         """
+        made_by = {"fingerprints": dict(self.definition.get("fingerprints", {})), "inputs": self.inputs}
         return {
             "session": self.session,
             "revision": self.definition.get("revision"),
@@ -58,8 +59,7 @@ class Origin:
             "is_current": self.is_current,
             "environments": list(self.environments),
             "n_variants": self.n_variants,
-            "fingerprints": dict(self.definition.get("fingerprints", {})),
-            "inputs": self.inputs,
+            **({} if self.is_current else made_by),
         }
 
 

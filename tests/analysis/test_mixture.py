@@ -207,7 +207,8 @@ def test_the_consolidated_file_says_what_made_its_results_although_several_codes
 
     older, newer = metadata["origins"]
     assert [(one["n_variants"], one["is_current"]) for one in (older, newer)] == [(7, False), (3, True)]
-    assert older["fingerprints"]["f"] != newer["fingerprints"]["f"]
+    assert older["fingerprints"]["f"] != metadata["definition"]["fingerprints"]["f"]
+    assert "fingerprints" not in newer  # those of the newest definition
     trees = {one["session"]: one["code"]["tree"] for one in metadata["sessions"]}
     assert all((mixed.directory / "code" / trees[one["session"]]).is_dir() for one in (older, newer))
     assert metadata["origins"] == mixed.metadata["origins"]
