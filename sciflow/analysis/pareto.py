@@ -54,7 +54,11 @@ def on_front(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
     O(n log n) for two metrics (Kung, Luccio and Preparata, J. ACM 22 (1975) 469); for more of them one pass over
     what is left for each point of the front.
     """
-    points, of_point = np.unique(costs, axis=0, return_inverse=True)  # sorted: only an earlier point dominates
+    order = np.lexsort(costs.T[::-1])
+    points = costs[order]
+    first_of_equal = np.ones(len(points), dtype=np.bool_)
+    first_of_equal[1:] = (points[1:] != points[:-1]).any(axis=1)
+    points = points[first_of_equal]  # each once, and sorted: only an earlier one dominates
     n_metrics = costs.shape[1]
     kept = np.ones(len(points), dtype=np.bool_)
     if n_metrics == 1:
@@ -68,4 +72,6 @@ def on_front(costs: NDArray[np.float64]) -> NDArray[np.bool_]:
             first = left[0]
             kept[first] = True
             left = left[(points[left] < points[first]).any(axis=1)]
-    return kept[of_point.ravel()]
+    found = np.empty(len(costs), dtype=np.bool_)
+    found[order] = kept[np.cumsum(first_of_equal) - 1]
+    return found

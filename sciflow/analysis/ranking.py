@@ -112,9 +112,8 @@ def rank(
     else:
         score, goals = means[names[0]], objective
         keys = [means[goal.metric].mean[candidates] for goal in objective]
-    place = _places(goals, keys)
-    order = np.argsort(place, kind="stable")
-    ranking = Ranking(variants, known, groups, candidates[order], place[order], score, goals[0].maximize, means)
+    order, place = _order(goals, keys)
+    ranking = Ranking(variants, known, groups, candidates[order], place, score, goals[0].maximize, means)
     _tell_infinite(ranking, values, stacklevel + 1)
     return ranking
 
@@ -159,23 +158,40 @@ def _weighted(
     return total
 
 
-def _places(goals: Sequence[Goal], keys: Sequence[Floats]) -> NDArray[np.int64]:
-    """The place of each candidate, equal for equal ones: by the first goal, then within equal ones by the next.
+def _order(goals: Sequence[Goal], keys: Sequence[Floats]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Candidates from best to worst, and the place of each in this order, the same for equal ones.
 
-    With a tolerance those within it of the best are equal, then those within twice of it, and so on.
+    By the first goal, then within equal ones by the next. With a tolerance those within it of the best are equal, then
+    those within twice of it, and so on.
     """
-    place = np.zeros(len(keys[0]), dtype=np.int64)
+    costs: list[Floats] = []
     for goal, key in zip(goals, keys, strict=True):
         worse = -key if goal.maximize else key
-        if goal.tolerance:
-            best = np.full(int(place.max()) + 1, np.inf)
-            np.minimum.at(best, place, worse)
-            with np.errstate(invalid="ignore"):
-                steps = np.ceil((worse - best[place]) / goal.tolerance) - 1
-            worse = np.where(np.isnan(steps), 0.0, np.maximum(steps, 0.0))
-        _, step = np.unique(worse, return_inverse=True)
-        _, place = np.unique(place * (int(step.max()) + 1) + step, return_inverse=True)
-    return place
+        costs.append(_steps(worse, costs, goal.tolerance) if goal.tolerance else worse)
+    # the sort keeps the order of the space among equal ones
+    order = np.lexsort(costs[::-1]) if len(costs) > 1 else np.argsort(costs[0], kind="stable")
+    return order, _places(costs, order)
+
+
+def _places(costs: Sequence[Floats], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    differs = np.zeros(len(order), dtype=np.bool_)
+    for cost in costs:
+        ordered = cost[order]
+        differs[1:] |= ordered[1:] != ordered[:-1]
+    return np.cumsum(differs, dtype=np.int64)
+
+
+def _steps(worse: Floats, before: Sequence[Floats], tolerance: float) -> Floats:
+    """How many tolerances each candidate is from the best of those that are equal so far."""
+    rank = np.zeros(len(worse), dtype=np.int64)
+    if before:
+        order = np.lexsort(before[::-1])
+        rank[order] = _places(before, order)
+    best = np.full(int(rank.max()) + 1, np.inf)
+    np.minimum.at(best, rank, worse)
+    with np.errstate(invalid="ignore"):  # infinite ones are equal to each other
+        steps = np.ceil((worse - best[rank]) / tolerance) - 1
+    return np.where(np.isnan(steps), 0.0, np.maximum(steps, 0.0))
 
 
 def _tell_infinite(ranking: Ranking, values: Mapping[str, Floats], stacklevel: int) -> None:

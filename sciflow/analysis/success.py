@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sciflow.analysis.variants import Variants
 
-PASSED, NOT_PASSED, UNKNOWN = "passed", "not passed", "no result"
+PASSED, NOT_PASSED, UNKNOWN = VERDICTS = ("passed", "not passed", "no result")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,23 +98,18 @@ def judge(
     known = known_parameters(over, variants.table)
     groups = group(variants.table, known)
     rows = np.arange(variants.n)
-    verdicts: dict[str, NDArray[np.object_]] = {}
+    verdicts: dict[str, NDArray[np.int8]] = {}
     for criterion in wanted:
         means = groups.average(variants.numbers(criterion.metric), rows).mean
         holds = cast("NDArray[np.bool_]", RELATIONS[criterion.relation](cast("Any", means), criterion.limit))
-        verdicts[str(criterion)] = np.where(np.isnan(means), UNKNOWN, np.where(holds, PASSED, NOT_PASSED)).astype(
-            object
-        )
-    stacked = np.stack(list(verdicts.values()))
-    overall = np.where((stacked == NOT_PASSED).any(axis=0), NOT_PASSED, PASSED).astype(object)
-    overall[(stacked == UNKNOWN).any(axis=0)] = UNKNOWN
+        verdicts[str(criterion)] = np.where(np.isnan(means), 2, np.where(holds, 0, 1)).astype(np.int8)
     table = variants.table.take(groups.first)
     parameters = parameter_frame(table.only(name for name in table.columns if name not in known))
-    counted = {
-        text: {verdict: int((mine == verdict).sum()) for verdict in (PASSED, NOT_PASSED, UNKNOWN)}
-        for text, mine in verdicts.items()
-    }
-    per_criterion = pd.DataFrame.from_dict(counted, orient="index").rename_axis("criterion")
+    overall = np.stack(list(verdicts.values())).max(axis=0)  # one that is not known leaves all open
+    words = {text: pd.Categorical.from_codes(codes, VERDICTS) for text, codes in verdicts.items()}
+    counted = {text: np.bincount(codes, minlength=len(VERDICTS)) for text, codes in verdicts.items()}
+    per_criterion = pd.DataFrame.from_dict(counted, orient="index", columns=[*VERDICTS]).rename_axis("criterion")
     judged = per_criterion[PASSED] + per_criterion[NOT_PASSED]
     per_criterion["share"] = per_criterion[PASSED] / judged.where(judged > 0)
-    return Success(parameters.assign(**verdicts, success=overall), per_criterion)
+    verdict = pd.Categorical.from_codes(overall, VERDICTS)
+    return Success(parameters.assign(**words, success=verdict), per_criterion)
