@@ -188,6 +188,24 @@ class Results:
 
         return measure_performance(self._directory, self._assembled)
 
+    def runs(self) -> xr.Dataset:
+        """When and where each recorded attempt at a variant ran, along ``run``; what later ones replaced is there too.
+
+        ``start_s`` (Unix seconds), ``runtime_s``, ``worker``, ``session`` and ``status``.
+        """
+        from sciflow.analysis.runs import read_runs  # noqa: PLC0415  seldom asked for
+
+        return read_runs(self._directory).assign_attrs(self._marks())
+
+    def costs(self) -> xr.Dataset:
+        """The dataset with what each variant took: ``runtime_s``, and ``peak_bytes``, memory of the process it ran in.
+
+        A process that ran several variants since it last wrote down results says its memory of them together.
+        """
+        from sciflow.analysis.runs import with_memory  # noqa: PLC0415  seldom asked for
+
+        return with_memory(self.dataset, self._assembled)
+
     # ------------------------------------------------------------------------------------------------------ variants
 
     def find_optimal_parameters(

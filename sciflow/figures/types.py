@@ -35,6 +35,11 @@ TYPES: Final[Mapping[str, Mapping[str, Key]]] = MappingProxyType(
         "parallel": {"columns": COLUMNS, "value": METRIC.needed},
         "pairs": {"columns": COLUMNS, "hue": PARAMETER},
         "pareto": {"objectives": GOALS.needed, "hue": PARAMETER, "label": FLAG},
+        "failure_map": {"x": PARAMETER, "y": PARAMETER},
+        "runtime": {"parameters": PARAMETERS},
+        "memory": {"parameters": PARAMETERS},
+        "timeline": {},
+        "utilisation": {},
     }
 )
 """Type → key → what it takes."""

@@ -21,12 +21,15 @@ from __future__ import annotations
 from sciflow.analysis.plots.bar import bar
 from sciflow.analysis.plots.box import box, violin
 from sciflow.analysis.plots.contour import contour, surface
+from sciflow.analysis.plots.costs import memory, runtime
+from sciflow.analysis.plots.failure_map import failure_map
 from sciflow.analysis.plots.heatmap import heatmap
 from sciflow.analysis.plots.histogram import ecdf, histogram
 from sciflow.analysis.plots.line import line
 from sciflow.analysis.plots.pairs import pairs
 from sciflow.analysis.plots.parallel import parallel
 from sciflow.analysis.plots.pareto import pareto
+from sciflow.analysis.plots.run import timeline, utilisation
 from sciflow.analysis.plots.save import read_provenance, save_figure
 from sciflow.analysis.plots.scatter import scatter
 
@@ -35,15 +38,20 @@ __all__ = [
     "box",
     "contour",
     "ecdf",
+    "failure_map",
     "heatmap",
     "histogram",
     "line",
+    "memory",
     "pairs",
     "parallel",
     "pareto",
     "read_provenance",
+    "runtime",
     "save_figure",
     "scatter",
     "surface",
+    "timeline",
+    "utilisation",
     "violin",
 ]

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.analysis.plots.bar import bar
 from sciflow.analysis.plots.box import box, violin
 from sciflow.analysis.plots.contour import contour, surface
+from sciflow.analysis.plots.costs import memory, runtime
+from sciflow.analysis.plots.failure_map import failure_map
 from sciflow.analysis.plots.heatmap import heatmap
 from sciflow.analysis.plots.histogram import ecdf, histogram
 from sciflow.analysis.plots.line import line
 from sciflow.analysis.plots.pairs import pairs
 from sciflow.analysis.plots.parallel import parallel
 from sciflow.analysis.plots.pareto import pareto
+from sciflow.analysis.plots.run import timeline, utilisation
 from sciflow.analysis.plots.scatter import scatter
 
 if TYPE_CHECKING:
@@ -26,6 +29,14 @@ if TYPE_CHECKING:
 
 def _dataset(results: Results) -> Any:
     return results.dataset
+
+
+def _costs(results: Results) -> Any:
+    return results.costs()
+
+
+def _runs(results: Results) -> Any:
+    return results.runs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +69,10 @@ PLOTS: Final[Mapping[str, Plot]] = {
     "parallel": Plot(parallel),
     "pairs": Plot(pairs),
     "pareto": Plot(pareto),
+    "failure_map": Plot(failure_map),
+    "runtime": Plot(runtime),
+    "memory": Plot(memory, _costs),
+    "timeline": Plot(timeline, _runs),
+    "utilisation": Plot(utilisation, _runs),
 }
 """Type → how it is drawn. The options of each type are in `sciflow.figures.types`."""
