@@ -516,8 +516,8 @@ class Results:
     def metadata(self) -> dict[str, Any]:
         """What is stored about the sweep besides results, as nested plain data: code, inputs, environments, jobs.
 
-        `sciflow.store.description.describe_sweep` says what each key holds. ``origins`` is `origins` as plain data: each
-        names the session that has its code, and says what of its definition is not as in the newest one.
+        `sciflow.store.description.describe_sweep` says what each key holds. ``origins`` is `origins` as plain data:
+        each names the session that has its code, and says what of its definition is not as in the newest one.
         """
         return {**describe_sweep(self._directory), "origins": [one.to_dict() for one in self.origins()]}
 
