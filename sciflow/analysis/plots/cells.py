@@ -25,6 +25,7 @@ MOST_PANELS: Final = 64
 MOST_TICKS: Final = 400
 """A panel with more rows or columns of cells has less than a pixel for each."""
 N_BINS: Final = 40
+_LEAST_BINS: Final = 8
 _SPARSE: Final = 5  # so many times more cells than variants, and numbers are put into bins
 
 
@@ -137,7 +138,8 @@ def _gridded(x: Column, y: Column, n: int) -> tuple[Levels, Levels, tuple[str, .
     binned: list[str] = []
     for at, column in enumerate((x, y)):
         if column.is_numeric and len(pairs[at]) > (N_BINS if sparse else MOST_TICKS):
-            pairs[at] = bin_numbers(column.numbers)
+            # about three variants to a cell where there are enough
+            pairs[at] = bin_numbers(column.numbers, int(np.clip(np.sqrt(n / 3), _LEAST_BINS, N_BINS)))
             binned.append(column.name)
     return pairs[0], pairs[1], tuple(binned)
 
@@ -151,7 +153,8 @@ def bin_numbers(numbers: NDArray[np.float64], n: int = N_BINS) -> Levels:
     codes = np.full(len(numbers), -1, dtype=np.int64)
     codes[there] = np.minimum((places[there] - low) / (high - low) * n, n - 1).astype(np.int64)
     middles = low + (np.arange(n) + 0.5) * (high - low) / n
-    return Levels(tuple((np.exp(middles) if logarithmic else middles).tolist()), codes, is_numeric=True)
+    values = np.exp(middles) if logarithmic else middles
+    return Levels(tuple(float(f"{one:.3g}") for one in values.tolist()), codes, is_numeric=True)
 
 
 def _refuse_crowds(axes: dict[str, Levels], facets: Sequence[Column]) -> None:

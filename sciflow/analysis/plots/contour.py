@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from matplotlib.tri import Triangulation
 
 from sciflow.analysis.plots.axes import is_logarithmic, set_scale
-from sciflow.analysis.plots.canvas import add_note, drawing
+from sciflow.analysis.plots.canvas import add_note, drawing, wrapped
 from sciflow.analysis.plots.cells import bin_numbers
 from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
-from sciflow.analysis.plots.style import CROSS, FAILED, NO_RESULT, SEQUENTIAL
+from sciflow.analysis.plots.style import CROSS, FAILED, GREY, NO_RESULT, SEQUENTIAL
 from sciflow.analysis.plots.values import combine, read_rows
 from sciflow.errors import ResultsError
 
@@ -111,7 +110,9 @@ def contour(
         shown = _filled(axes, field, norm, levels)
         if len(field.mean) <= _MOST_DOTS:
             size = (0.35 * mpl.rcParams["lines.markersize"]) ** 2
-            axes.scatter(field.x, field.y, s=size, color="black", alpha=0.5, linewidths=0, zorder=3, gid="results")
+            axes.scatter(
+                field.x, field.y, s=size, color="black", alpha=0.6, linewidths=0, zorder=3, gid="results", clip_on=False
+            )
             words.append("dots: results")
         _fit(axes, field)
         _bar(axes, shown, rows[value].label)
@@ -175,12 +176,13 @@ def surface(
             shown = axes.plot_trisurf(across(field.x), along(field.y), field.mean, triangles=triangles, **look)
         axes.set(xlabel=rows[x].label, ylabel=rows[y].label, zlabel=rows[value].label)
         axes.view_init(elev=28, azim=-55)
-        axes.set_box_aspect(None, zoom=0.86)
+        axes.set_box_aspect(None, zoom=0.8)
         bar = axes.figure.colorbar(shown, ax=axes, shrink=0.7, pad=0.12, aspect=24)
         bar.outline.set_visible(False)
         lacks = words_on_lacks(rows)
         if lacks:
-            axes.text2D(0.0, 0.0, " · ".join(lacks), transform=axes.transAxes, fontsize="x-small", gid="note")
+            look = {"fontsize": "x-small", "color": GREY, "transform": axes.transAxes, "gid": "note"}
+            axes.text2D(0.0, 1.0, wrapped(" · ".join(lacks), axes.figure.get_figwidth(), ratio=0.72), va="top", **look)
     return cast("Figure", axes.get_figure(root=True))
 
 
@@ -299,7 +301,7 @@ def _hatch_background(axes: Axes, field: Field, rows: Rows) -> list[str]:
     )
     words = ["hatched: no result"] if len(field.lacks) or field.grid is None else []
     if len(field.lacks) and rows.failed.any():
-        axes.plot(field.lacks[:, 0], field.lacks[:, 1], "x", color=FAILED, zorder=4, gid="failed")
+        axes.plot(field.lacks[:, 0], field.lacks[:, 1], "x", color=FAILED, zorder=4, gid="failed", clip_on=False)
         words.append(f"{CROSS}: failed or not run")
     return words
 
@@ -323,8 +325,11 @@ def _straight(axis: Any, values: NDArray[np.float64]) -> Any:
     if not is_logarithmic(values):
         axis.set_major_locator(MaxNLocator(5))
         return _unchanged
-    axis.set_major_locator(MaxNLocator(4, integer=bool(np.ptp(np.log10(values)) >= 2)))
-    axis.set_major_formatter(FuncFormatter(partial(_power)))
+    if len(values) <= 6:
+        axis.set_major_locator(FixedLocator(np.log10(values).tolist()))
+    else:
+        axis.set_major_locator(MaxNLocator(4, integer=bool(np.ptp(np.log10(values)) >= 2)))
+    axis.set_major_formatter(FuncFormatter(_power))
     return np.log10
 
 

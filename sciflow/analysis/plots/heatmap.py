@@ -14,7 +14,7 @@ from sciflow.analysis.labels import label_values
 from sciflow.analysis.plots.axes import set_ticks
 from sciflow.analysis.plots.canvas import add_note, drawing, no_axes, panels, wrapped
 from sciflow.analysis.plots.cells import sort_into_cells
-from sciflow.analysis.plots.marks import words_on_mean
+from sciflow.analysis.plots.marks import words_on_infinite, words_on_mean
 from sciflow.analysis.plots.style import CROSS, FAILED, GREY, NO_RESULT, colour_map, is_dark
 from sciflow.analysis.plots.values import read_rows
 
@@ -181,9 +181,9 @@ def _draw_panel(axes: Axes, panel: Panel, found: Panels, norm: Normalize, digits
         interpolation="none",
     )
     hatch_cells(axes, np.argwhere(panel.is_lacking)[:, ::-1])
-    _mark(axes, np.argwhere(panel.is_lacking & (panel.n_failed > 0)), "x", "failed", color=FAILED)
+    _mark(axes, np.argwhere(panel.is_lacking & (panel.n_failed > 0)), "x", "failed", color=FAILED, **_size(1.0))
     corners = np.argwhere(panel.is_partial) + np.array([0.32, 0.36])
-    _mark(axes, corners, "o", "partial", color="white", markeredgecolor="black", markersize=4.5)
+    _mark(axes, corners, "o", "partial", color="white", markeredgecolor="black", **_size(0.8))
     if digits is not None:
         _write_numbers(axes, panel, norm, digits)
     _set_ticks(axes, found)
@@ -212,6 +212,11 @@ def hatch_cells(axes: Axes, cells: NDArray[np.int64]) -> None:
 def _mark(axes: Axes, cells: NDArray[Any], marker: str, gid: str, **look: Any) -> None:
     if len(cells):
         axes.plot(cells[:, 1], cells[:, 0], marker, gid=gid, scalex=False, scaley=False, **look)
+
+
+def _size(of: float) -> dict[str, float]:
+    size = of * mpl.rcParams["lines.markersize"]
+    return {"markersize": size, "markeredgewidth": 0.16 * size}
 
 
 def _number_format(found: Panels) -> str:
@@ -278,11 +283,11 @@ def _words(found: Panels, value: Column, n_infinite: int) -> list[str]:
     if any(panel.is_partial.any() for panel in shown):
         words.append("dot: some variants of the mean have no result")
     if any((panel.n_variants == 0).any() for panel in shown):
-        words.append("empty: not in the space")
+        words.append("empty: no variant" if found.binned else "empty: not in the space")
     if found.binned:
         words.append(f"values of {' and '.join(found.binned)} in bins")
     if n_infinite:
-        words.append(f"{n_infinite:,} values of {value.name} are NaN or infinite")
+        words.append(words_on_infinite(value.name, n_infinite))
     if found.n_left_out:
         words.append(f"{found.n_left_out:,} variants without these parameters are not shown")
     return words

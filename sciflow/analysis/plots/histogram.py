@@ -77,7 +77,7 @@ def histogram(
         for at, colour in enumerate(hues.colours):
             counts, _ = np.histogram(places[(codes == at) & np.isfinite(places)], edges)
             label = hues.labels[at] or "_values"
-            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.85 if len(hues) == 1 else 0.25, zorder=2)
+            axes.stairs(counts, edges, fill=True, color=colour, alpha=0.85 if len(hues) == 1 else 0.12, zorder=2)
             axes.stairs(
                 counts,
                 edges,
@@ -174,17 +174,16 @@ def bin_edges(values: NDArray[np.float64], column: Column, *, logarithmic: bool)
     if high - low < _MOST_BINS and (found == np.round(found)).all():
         return np.arange(low - 0.5, high + 1.0)
     scaled = np.log10(found) if logarithmic else found
-    edges = np.histogram_bin_edges(scaled, bins="sturges" if len(found) < 50 else _n_bins(scaled))
-    if len(edges) - 1 < _LEAST_BINS:
-        edges = np.linspace(edges[0], edges[-1], _LEAST_BINS + 1)
+    edges = np.histogram_bin_edges(scaled, bins=_n_bins(scaled))
     return 10**edges if logarithmic else edges
 
 
 def _n_bins(values: NDArray[np.float64]) -> int:
-    """Freedman and Diaconis' number of bins, within reason: an outlier must not make millions."""
+    """The larger of the numbers of Sturges and of Freedman and Diaconis, within reason, for outliers make many."""
     low, high = np.percentile(values, [25, 75])
     width = 2 * (high - low) / len(values) ** (1 / 3)
-    return int(np.clip(np.ptp(values) / width if width > 0 else _LEAST_BINS, _LEAST_BINS, _MOST_BINS))
+    fine = np.ptp(values) / width if width > 0 else 0.0
+    return int(np.clip(max(fine, np.log2(len(values)) + 1), _LEAST_BINS, _MOST_BINS))
 
 
 def _lower(counts: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -46,8 +46,13 @@ def words_on_lacks(rows: Rows) -> list[str]:
         words.append(f"{n:,} of {rows.n:,} failed")
     if n := int(rows.missing.sum()):
         words.append(f"{n:,} of {rows.n:,} not run yet")
-    words += [f"{n:,} values of {name} are NaN or infinite" for name, n in rows.n_infinite.items() if n]
+    words += [words_on_infinite(name, n) for name, n in rows.n_infinite.items() if n]
     return words
+
+
+def words_on_infinite(name: str, n: int) -> str:
+    """How many values of a metric cannot be drawn."""
+    return f"{n:,} {'value' if n == 1 else 'values'} of {name} NaN or infinite"
 
 
 def words_on_mean(averaged: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.plots.axes import set_axis
 from sciflow.analysis.plots.canvas import no_axes, panels, wrapped
 from sciflow.analysis.plots.histogram import bin_edges
+from sciflow.analysis.plots.hue import hue_of
 from sciflow.analysis.plots.marks import need_values, words_on_lacks
-from sciflow.analysis.plots.points import MOST_POINTS, draw_hexagons, draw_points, spread
+from sciflow.analysis.plots.points import MOST_POINTS, draw_hexagons, draw_points, is_continuous, spread
 from sciflow.analysis.plots.style import GREY
 from sciflow.analysis.plots.values import is_number, metric_names, parameter_names, read_rows
 from sciflow.errors import ResultsError
@@ -115,8 +116,13 @@ def _names(dataset: xr.Dataset, columns: str | Sequence[str] | None, hue: str | 
 def _draw_counts(axes: Axes, column: Column, hue: Column | None) -> None:
     places = set_axis(axes.xaxis, column)
     edges = bin_edges(places, column, logarithmic=axes.get_xscale() == "log")
-    counts, _ = np.histogram(places[np.isfinite(places)], edges)
-    axes.stairs(counts, edges, fill=True, color="#9a9a9a" if hue is not None else "#0072B2", alpha=0.85)
+    hues = hue_of(None if hue is None or is_continuous(hue) else hue)
+    codes = hues.codes(len(places))
+    for at, colour in enumerate(hues.colours):
+        counts, _ = np.histogram(places[(codes == at) & np.isfinite(places)], edges)
+        axes.stairs(counts, edges, fill=True, color=colour, alpha=0.85 if len(hues) == 1 else 0.12)
+        if len(hues) > 1:
+            axes.stairs(counts, edges, color=colour, linestyle=hues.line(at))
     axes.set_yticks([])
     axes.set_ylim(bottom=0)
     axes.spines["left"].set_visible(False)

@@ -159,7 +159,7 @@ def _draw_axis(  # noqa: PLR0917  what stands on an axis, and where
         return (value - low) / (high - low)
 
     axes.axvline(at, 0.06 / 1.12, 1.06 / 1.12, color="#333333", linewidth=mpl.rcParams["axes.linewidth"], zorder=4)
-    outline = [withStroke(linewidth=2.2, foreground="white", alpha=0.85)]
+    outline = [withStroke(linewidth=3.0, foreground="white", alpha=0.9)]
     for tick, label in zip(height(np.array(ticks)).tolist(), labels, strict=True):
         axes.annotate(
             label,
@@ -209,8 +209,8 @@ def _draw_lines(axes: Axes, places: NDArray[np.float64], metric: NDArray[np.floa
         array=metric,
         cmap=SEQUENTIAL,
         norm=norm,
-        linewidths=mpl.rcParams["lines.linewidth"] * float(np.clip((100 / n) ** 0.4, 0.25, 1.0)),
-        alpha=float(np.clip((300 / n) ** 0.5, 0.3, 0.9)),
+        linewidths=mpl.rcParams["lines.linewidth"] * float(np.clip((60 / n) ** 0.4, 0.2, 1.0)),
+        alpha=float(np.clip((200 / n) ** 0.5, 0.3, 0.9)),
         rasterized=n > 1000,
         zorder=2,
         gid="variants",

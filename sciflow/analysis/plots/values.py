@@ -140,12 +140,13 @@ class Rows:
         keys = groups[within]
         n_keys = len(pd.unique(keys))
         for name, values in self.others.items():
-            codes = pd.factorize(values[within])[0] + 1
-            finer = keys * (int(codes.max(initial=0)) + 1) + codes
+            codes, pool = pd.factorize(values[within])
+            finer = keys * (len(pool) + 1) + codes + 1
             n_finer = len(pd.unique(finer))
             if n_finer > n_keys:
                 found.append(name)
-                keys, n_keys = pd.factorize(finer)[0], n_finer
+                if 2 * len(pool) < len(keys):  # what has a value of its own in each variant determines everything
+                    keys, n_keys = pd.factorize(finer)[0], n_finer
         return tuple(found)
 
 
