@@ -30,6 +30,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "clusters": BELOW_STORE | {"batch"},
     "analysis": BELOW_STORE | {"store"},
     "engine": BELOW_STORE | {"store", "batch", "clusters", "analysis"},
+    # asks an optimiser, has the engine run what it wants, and tells it what the sweep directory says of it
+    "adaptive": BELOW_STORE | {"store", "batch", "clusters", "analysis", "engine"},
     # a laptop opens, packs and reports what a cluster made: these know neither engine nor clusters
     "report": BELOW_STORE | {"store", "analysis"},
     "packaging": BELOW_STORE | {"store", "analysis", "report"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sciflow.errors import OutputError, PolicyError, SpaceError, WorkflowError
 from sciflow.figures.spec import Figure, parse_figure
@@ -506,6 +507,13 @@ class ExperimentalWorkflow:
                         f"figure {figure.name!r} is over {name!r}, which is no parameter; parameters are "
                         f"{', '.join(space.names) or '(none)'}" + did_you_mean(name, space.names)
                     )
+
+    def __copy__(self) -> Self:
+        """A workflow of its own: what is added to one of them is not in the other."""
+        twin = object.__new__(type(self))
+        for name, part in self.__dict__.items():
+            twin.__dict__[name] = copy.copy(part) if isinstance(part, dict | list) else part
+        return twin
 
     def __repr__(self) -> str:
         tasks = ", ".join(self._tasks) or "none"
