@@ -28,6 +28,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Random",
     "Range",
     "Replicates",
+    "ReproductionReport",
     "Results",
     "Retry",
     "SKIP",
@@ -45,6 +46,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "open_package",
     "open_results",
     "plots",
+    "reproduce_package",
     "shell",
     "verify_package",
 ]

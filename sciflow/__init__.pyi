@@ -11,6 +11,8 @@ from .engine.handle import attach as attach
 from .errors import SciflowError as SciflowError
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
 from .packaging.opened import open_package as open_package
+from .packaging.reproduce import reproduce_package as reproduce_package
+from .packaging.reproduction import ReproductionReport as ReproductionReport
 from .packaging.verify import VerificationReport as VerificationReport
 from .packaging.verify import verify_package as verify_package
 from .running.context import TaskContext as TaskContext
@@ -52,6 +54,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Random",
     "Range",
     "Replicates",
+    "ReproductionReport",
     "Results",
     "Retry",
     "SKIP",
@@ -69,6 +72,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "open_package",
     "open_results",
     "plots",
+    "reproduce_package",
     "shell",
     "verify_package",
 ]

@@ -32,6 +32,9 @@ VALUES = {
     "Random": lambda: sciflow.Random({"a": sciflow.Range(0, 1)}, n=4, seed=1),
     "Range": lambda: sciflow.Range(1e-3, 1, scale="log"),
     "Replicates": lambda: sciflow.Replicates(3),
+    "ReproductionReport": lambda: sciflow.ReproductionReport(
+        "a.zip", "a", "0f", "w", "", sciflow.VerificationReport(Path("a.zip"), "a", "0f", (), None)
+    ),
     "Retry": lambda: sciflow.Retry(attempts=5, delay_s="2 s", on=(OSError,)),
     "SKIP": lambda: sciflow.SKIP,
     "SciflowError": lambda: sciflow.SciflowError("what to do"),
@@ -52,6 +55,7 @@ NOT_VALUES = {
     "create_reproducibility_package": "is a function",
     "open_results": "is a function",
     "plots": "is a module",
+    "reproduce_package": "is a function",
     "shell": "is a function; what it returns travels",
     "verify_package": "is a function",
 }

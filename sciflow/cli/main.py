@@ -14,6 +14,7 @@ from sciflow.cli.look import best, plot, results
 from sciflow.cli.options import EXIT_CODES, examples
 from sciflow.cli.package import package
 from sciflow.cli.report import report
+from sciflow.cli.reproduce import reproduce
 from sciflow.cli.run import plan, retry, run, validate
 from sciflow.cli.submit import submit
 from sciflow.cli.verify import verify
@@ -81,6 +82,7 @@ for command in (
     report,
     package,
     verify,
+    reproduce,
     bring,
     doctor,
 ):
