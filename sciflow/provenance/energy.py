@@ -34,11 +34,7 @@ def require_codecarbon() -> None:
     SweepError
         codecarbon is not installed.
     """
-    try:
-        is_there = importlib.util.find_spec("codecarbon") is not None
-    except ValueError:  # somebody has put something else in its place
-        is_there = False
-    if not is_there:
+    if importlib.util.find_spec("codecarbon") is None:
         raise SweepError(MISSING)
 
 

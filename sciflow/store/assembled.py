@@ -30,7 +30,7 @@ INPUTS_CHANGED = "inputs_changed"
 """The name of the fact that a result may be of inputs that changed while it was made."""
 FLAGS = {
     STALE: "made by code or inputs other than the newest",
-    INPUTS_CHANGED: "an input changed while this was made, or had changed before",
+    INPUTS_CHANGED: "made while an input changed, or after that in the same session",
 }
 """Facts that are told of all variants as soon as they are true of one."""
 

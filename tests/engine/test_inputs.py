@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -79,11 +80,13 @@ def marked(results, expected):
     """Whether exactly these are marked, wherever variants are told of."""
     table = results.to_dataframe()
     assert table[table["inputs_changed"]]["a"].tolist() == expected
+    exported = pd.read_csv(results.export(results.directory.parent / "all.csv"))
+    assert exported[exported["inputs_changed"].astype(bool)]["a"].tolist() == expected
     assert results.query("inputs_changed")["a"].tolist() == expected
-    assert results.dataset["inputs_changed"].values.tolist() == [a in expected for a in table["a"]]
+    assert results.dataset["inputs_changed"].to_numpy().tolist() == [a in expected for a in table["a"]]
     write_results(SweepDirectory.open(results.directory))  # in this process, whose clock is exact
     with xr.open_dataset(results.directory / "results.h5", engine="h5netcdf") as file:
-        assert file["inputs_changed"].values.astype(bool).tolist() == [a in expected for a in table["a"]]
+        assert file["inputs_changed"].to_numpy().astype(bool).tolist() == [a in expected for a in table["a"]]
     return True
 
 

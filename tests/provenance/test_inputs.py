@@ -12,7 +12,7 @@ import pytest
 
 from sciflow.errors import WorkflowError
 from sciflow.provenance.digests import DigestCache, cache_folder
-from sciflow.provenance.inputs import changed_inputs, contents, read_inputs
+from sciflow.provenance.inputs import InputWatch, changed_inputs, contents, read_inputs
 from sciflow.workflow.inputs import Input
 
 
@@ -280,3 +280,58 @@ def test_an_input_that_is_an_artifact_of_a_sweep_says_so_if_that_can_be_seen(fol
 
     made_by = {"workflow": "first", "sweep": "a-uuid", "artifact": "v1234/model.bin"}
     assert entry.get("made_by") == (made_by if identity and "first" in identity else None)
+
+
+# ------------------------------------------------------------------------------------------ while tasks may read them
+
+
+CHANGES = {
+    "edited": lambda folder: (folder / "data.csv").write_text("3,4"),
+    "touched": lambda folder: os.utime(folder / "more" / "a.csv", (2, 2)),
+    "gone": lambda folder: (folder / "data.csv").unlink(),
+    "one more": lambda folder: (folder / "more" / "new.csv").write_text("n"),
+    "another in its place": lambda folder: old(folder / "b", "1,2").replace(folder / "data.csv"),
+}
+
+
+@pytest.mark.parametrize("known_by", ["content", "size-mtime"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_watch_knows_until_when_inputs_were_as_they_had_been_read(folder, monkeypatch, change, known_by):
+    monkeypatch.setattr("sciflow.provenance.inputs._WATCH_S", 0.0)
+    monkeypatch.setattr("sciflow.provenance.inputs._PATIENCE", 0)
+    declared = [Input.declare("data.csv", hash=known_by), Input.declare("more")]
+    watch = InputWatch(declared, read_inputs(declared))
+    begun = time.time()
+    watch.tick()
+    seen = watch.unchanged_until
+
+    CHANGES[change](folder)
+    watch.tick()
+
+    assert begun <= seen <= time.time()
+    assert watch.unchanged_until == seen
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_watch_does_not_look_without_end():
+    declared = [Input.declare("data.csv")]
+    watch = InputWatch(declared, read_inputs(declared))
+    watch.tick()
+    seen = watch.unchanged_until
+    watch.tick()
+
+    assert seen is not None
+    assert watch.unchanged_until == seen  # not again so soon
+
+
+@pytest.mark.parametrize("why", ["young", "many", "none"])
+def test_where_times_tell_nothing_nothing_is_said(folder, monkeypatch, why):
+    if why == "young":
+        (folder / "data.csv").write_text("1")
+    if why == "many":
+        monkeypatch.setattr("sciflow.provenance.inputs.MOST_LISTED", 1)
+    declared = [] if why == "none" else [Input.declare("data.csv"), Input.declare("more")]
+    watch = InputWatch(declared, read_inputs(declared))
+    watch.tick()
+
+    assert watch.unchanged_until is None

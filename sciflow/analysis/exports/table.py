@@ -12,7 +12,7 @@ from sciflow.errors import ResultsError
 from sciflow.space.table import objects
 from sciflow.space.typed import typed_pool
 from sciflow.store.arrays import ArrayOutput
-from sciflow.store.assembled import STALE, STATUS_MEANINGS
+from sciflow.store.assembled import FLAGS, STATUS_MEANINGS
 from sciflow.store.cells import labels_of
 from sciflow.store.outputs import plan_outputs
 from sciflow.workflow.spelling import did_you_mean
@@ -249,10 +249,8 @@ def _facts(assembled: Assembled, variants: Variants) -> list[Field]:
             read=lambda rows: np.ma.MaskedArray(headlines[failure[rows]], mask=failure[rows] == 0),
         ),
     ]
-    if assembled.shows_stale:
-        words = "whether code or inputs other than those of the newest definition made it"
-        facts.append(_whole(STALE, variants.stale, words))
-    return facts
+    flags = assembled.flags.items()
+    return facts + [_whole(name, values.ravel(), f"whether it was {FLAGS[name]}") for name, values in flags]
 
 
 def _whole(

@@ -14,7 +14,7 @@ import xarray as xr
 from sciflow.analysis.labels import label_values, with_unit
 from sciflow.analysis.variants import FACTS, unknown_metric, unknown_parameter
 from sciflow.errors import ResultsError
-from sciflow.store.assembled import STALE
+from sciflow.store.assembled import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -224,7 +224,7 @@ def parameter_names(dataset: xr.Dataset) -> list[str]:
 
 def metric_names(dataset: xr.Dataset) -> list[str]:
     """The outputs of a dataset of results."""
-    return [cast("str", name) for name in dataset.data_vars if name not in {*FACTS, STALE}]
+    return [cast("str", name) for name in dataset.data_vars if name not in {*FACTS, *FLAGS}]
 
 
 def is_number(dataset: xr.Dataset, name: str) -> bool:
