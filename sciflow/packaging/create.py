@@ -9,9 +9,10 @@ import importlib.resources
 import json
 import sys
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
@@ -449,11 +450,14 @@ class _Build:
             if path.is_file()
         }
         members[layout.RESULTS_FILE] = results
-        table = described.table.to_csv(lineterminator="\n").encode("utf-8", "backslashreplace")
-        digest = hashlib.sha256(table).hexdigest()
+        opened = open_results(staged.path)
+        table = self._folder / "table" / PurePosixPath(layout.TABLE).name
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that arrays are left out of it, which results.h5 has
+            opened.export(table)
         members |= {
             layout.TABLE: table,
-            layout.DICTIONARY: texts.data_dictionary(_slug(self._name), described.columns(), digest, len(table)),
+            layout.DICTIONARY: table.with_name(PurePosixPath(layout.DICTIONARY).name),
             layout.TRACES: described.traces(),
         }
         failures = described.failures
@@ -461,7 +465,6 @@ class _Build:
             members[layout.FAILURES] = failures.to_csv(index=False, lineterminator="\n").encode(
                 "utf-8", "backslashreplace"
             )
-        opened = open_results(staged.path)
         self._gathered.add(gather.figures(opened))
         self._gathered.add(gather.report(opened, self._folder))
         self._gathered.add(gather.prov(opened))
@@ -690,11 +693,6 @@ def _bar(n_bytes: int, *, enabled: bool) -> Generator[Callable[[int], object]]:
 
     with tqdm(total=n_bytes, unit="B", unit_scale=True, desc="packing", file=sys.stderr, leave=False) as bar:
         yield bar.update
-
-
-def _slug(name: str) -> str:
-    """A name as Frictionless wants it."""
-    return "".join(one if one.isascii() and (one.isalnum() or one in "._-") else "-" for one in name.lower())
 
 
 def _environment_words(environment: Mapping[str, Any]) -> str:

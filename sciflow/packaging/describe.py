@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from sciflow.store.directory import SweepDirectory
 
 _OF_RUNS: Final = ("attempt", "session", "worker", "environment", "generation", "job", "node", "cause")
-_FACTS: Final = {
-    "variant": "identity of the variant",
-    "status": "what became of the variant",
-    "attempt": "number of the attempt that counts, 0 for none",
-    "runtime_s": "wall time in seconds",
-    "failure": "why the variant failed",
-    "stale": "made by code or inputs other than the newest",
-}
 
 
 @dataclass(frozen=True)
@@ -58,11 +50,6 @@ class Described:
     def counts(self) -> dict[str, int]:
         """How many are done, failed and missing."""
         return self.variants.counts()
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The table of results."""
-        return self.variants.frame
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -141,23 +128,6 @@ class Described:
             )
         return found
 
-    def columns(self) -> list[dict[str, Any]]:
-        """The columns of the table, as Frictionless wants fields."""
-        units = {**self.parameters, **self.metrics}
-        fields: list[dict[str, Any]] = []
-        for name in ("variant", *map(str, self.table.columns)):
-            kind = "string" if name == "variant" else _type(self.table[name].to_numpy())
-            field: dict[str, Any] = {"name": name, "type": kind}
-            field["description"] = _FACTS.get(name) or ("parameter" if name in self.parameters else "output")
-            if units.get(name):
-                field["unit"] = units[name]
-            if field["type"] == "boolean":
-                field |= {"trueValues": ["True"], "falseValues": ["False"]}
-            if name == "status":
-                field["constraints"] = {"enum": list(STATUS_MEANINGS)}
-            fields.append(field)
-        return fields
-
     def numbers(self, tolerances: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
         """Each metric in short, for people."""
         done = self.variants.status == DONE
@@ -196,17 +166,3 @@ def _plain_metric(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value if isinstance(value, bool | int | float | str) else str(value)
-
-
-def _type(column: NDArray[Any]) -> str:
-    match column.dtype.kind:
-        case "b":
-            return "boolean"
-        case "i" | "u":
-            return "integer"
-        case "f":
-            # "inf", as pandas writes it, is no number of Frictionless
-            return "any" if np.isinf(column).any() else "number"
-        case _:
-            kinds = {type(value) for value in column if value is not None}
-            return "string" if kinds <= {str} else "any"

@@ -235,7 +235,7 @@ def _images(figure: Any) -> Iterator[tuple[str, bytes]]:
     with mpl.rc_context({"svg.hashsalt": "sciflow", "svg.fonttype": "path"}):
         for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, metadata=metadata, dpi=_INCH_DPI, bbox_inches="tight")
+            figure.savefig(buffer, format=kind, metadata=metadata, dpi=_INCH_DPI)
             yield kind, buffer.getvalue()
     with contextlib.suppress(ImportError, AttributeError):
         import matplotlib.pyplot as plt  # noqa: PLC0415

@@ -59,8 +59,10 @@ def import_package(package: Path | str, directory: Path | str = "sweeps", *, nam
         The package is damaged, has no results, or the sweep is there already.
     """
     report = verify_package(package)
-    if not report.ok:
-        problems = "; ".join(str(one) for one in report.errors[:3])
+    # one that is incomplete, without code say, may still have records to go on from
+    wrong = [one for one in report.errors if one.check != "completeness"]
+    if wrong:
+        problems = "; ".join(str(one) for one in wrong[:3])
         raise PackageError(f"{package} is not whole, and was not imported ({problems}); see: sciflow verify {package}")
     opened = open_package(package)
     if f"{layout.RECORDS}/sweep.json" not in opened.members.sizes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.packaging import layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 NOT_STATED: Final = "not stated; ask the authors before you reuse it."
 
@@ -185,29 +185,3 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of YAML
-
-
-# --------------------------------------------------------------------------------------------------- data dictionary
-
-
-def data_dictionary(name: str, columns: Sequence[Mapping[str, Any]], digest: str, size: int) -> bytes:
-    """``datapackage.json`` of the table of results.
-
-    Parameters
-    ----------
-    columns
-        ``name``, ``type``, ``title`` and so on, as Frictionless wants fields.
-    """
-    resource = {
-        "name": "results",
-        "type": "table",
-        "path": "results.csv",
-        "format": "csv",
-        "mediatype": "text/csv",
-        "encoding": "utf-8",
-        "hash": f"sha256:{digest}",
-        "bytes": size,
-        "schema": {"fields": [dict(one) for one in columns], "missingValues": [""], "primaryKey": ["variant"]},
-    }
-    data = {"name": name, "resources": [resource]}
-    return json.dumps(data, indent=1, ensure_ascii=False).encode() + b"\n"
