@@ -148,31 +148,39 @@ def _draw(
 
 def _draw_boxes(axes: Axes, slots: Slots, members: list[NDArray[np.float64]]) -> None:
     n_x = slots.places.shape[1]
-    line = {"linewidth": 0.8 * mpl.rcParams["lines.linewidth"]}
     for at, colour in enumerate(slots.hue.colours):
         mine = [(place, one) for place, one in zip(slots.places[at], members[at * n_x :], strict=False) if len(one)]
-        if not mine:
-            continue
-        stats = [boxplot_stats(one)[0] for _, one in mine]
-        axes.bxp(
-            cast("Any", stats),
-            positions=[place for place, _ in mine],
-            widths=0.75 * slots.width,
-            patch_artist=True,
-            manage_ticks=False,
-            capwidths=0.3 * slots.width,
-            boxprops={"facecolor": _light(colour), "edgecolor": colour, **line},
-            medianprops={"color": _dark(colour), "linewidth": 1.5 * line["linewidth"], "solid_capstyle": "butt"},
-            whiskerprops={"color": colour, **line},
-            capprops={"color": colour, **line},
-            flierprops={
-                "marker": ".",
-                "markersize": 0.7 * mpl.rcParams["lines.markersize"],
-                "markerfacecolor": colour,
-                "markeredgewidth": 0,
-                "rasterized": sum(len(one["fliers"]) for one in stats) > 2000,
-            },
-        )
+        if mine:
+            _draw_boxes_of(axes, [place for place, _ in mine], [one for _, one in mine], slots.width, colour)
+
+
+def _draw_boxes_of(
+    axes: Axes, places: list[float], members: list[NDArray[np.float64]], slot: float, colour: str
+) -> None:
+    # not Axes.bxp, which goes through all settings of matplotlib and so loads pyplot
+    stats = [boxplot_stats(one)[0] for one in members]
+    at = np.array(places)
+    q1, middle, q3, low, high = (
+        np.array([float(one[key]) for one in stats]) for key in ("q1", "med", "q3", "whislo", "whishi")
+    )
+    line = 0.8 * mpl.rcParams["lines.linewidth"]
+    axes.vlines([*at, *at], [*q3, *low], [*high, *q1], color=colour, linewidth=line, gid="whiskers")
+    ends = at - 0.12 * slot, at + 0.12 * slot
+    axes.hlines([*low, *high], [*ends[0], *ends[0]], [*ends[1], *ends[1]], color=colour, linewidth=line)
+    axes.bar(at, q3 - q1, 0.75 * slot, bottom=q1, facecolor=_light(colour), edgecolor=colour, linewidth=line, zorder=3)
+    sides = at - 0.375 * slot, at + 0.375 * slot
+    axes.hlines(middle, *sides, color=_dark(colour), linewidth=1.6 * line, zorder=4, gid="medians")
+    outliers = [np.asarray(one["fliers"]) for one in stats]
+    axes.plot(
+        np.repeat(at, [len(one) for one in outliers]),
+        np.concatenate(outliers),
+        ".",
+        color=colour,
+        markersize=0.7 * mpl.rcParams["lines.markersize"],
+        markeredgewidth=0,
+        rasterized=sum(map(len, outliers)) > 2000,
+        gid="outliers",
+    )
 
 
 def _draw_violins(axes: Axes, slots: Slots, members: list[NDArray[np.float64]]) -> None:
