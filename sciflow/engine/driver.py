@@ -35,7 +35,6 @@ from sciflow.provenance.inputs import InputWatch, changed_inputs
 from sciflow.provenance.requirements import unmet_metadata
 from sciflow.quantities import render_count
 from sciflow.store.code import keep_code
-from sciflow.store.consolidate import consolidate
 from sciflow.store.lease import Session
 from sciflow.store.sessions import cancel_requested
 
@@ -150,16 +149,20 @@ class Driver:
             else:
                 self._capture.finish()
                 self._refresher.start()
-            complaint = self._refresher.finish()
-            if complaint:
-                self._display.say(complaint)
+            self._finish_results()
             self._compactor.close()
             session.end(ended)
             if "changed_inputs" in ended:  # which variants are in doubt is known only now
-                consolidate(self._directory)
+                self._refresher.start()
+                self._finish_results()
         if ending == "stopped":
             raise KeyboardInterrupt
         self._report(ended)
+
+    def _finish_results(self) -> None:
+        complaint = self._refresher.finish()
+        if complaint:
+            self._display.say(complaint)
 
     # ------------------------------------------------------------------ the sweep
 
