@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def nothing_more(_):
+def nothing_more(digests, sizes):
     return {}
 
 
@@ -56,13 +56,18 @@ def test_what_does_not_shrink_is_stored(tmp_path: Path) -> None:
 def test_further_members_are_made_from_the_digests_of_the_others(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"content")
-    write_archive(tmp_path / "x.zip", {"file": file, "text": b"words"}, lambda digests: {"sums": manifest_of(digests)})
+    write_archive(
+        tmp_path / "x.zip",
+        {"file": file, "text": b"words"},
+        lambda digests, sizes: {"sums": manifest_of(digests) + str(sizes).encode()},
+    )
 
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
         lines = archive.read("sums").decode().splitlines()
     assert lines == [
         f"{hashlib.sha256(b'content').hexdigest()}  file",
         f"{hashlib.sha256(b'words').hexdigest()}  text",
+        "{'text': 5, 'file': 7}",
     ]
 
 
@@ -80,3 +85,29 @@ def test_an_archive_can_be_read_by_others(tmp_path: Path) -> None:
     write_archive(tmp_path / "x.zip", {"a": b"1"}, nothing_more)
 
     assert (tmp_path / "x.zip").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_is_read_in_place_is_stored_and_what_is_looked_for_first_stands_first(tmp_path: Path) -> None:
+    members = {"a": bytes(10_000), "data.seg": bytes(10_000), "README.md": b"read me"}
+    write_archive(
+        tmp_path / "x.zip", members, nothing_more, first=["README.md"], stored=lambda name: name.endswith(".seg")
+    )
+
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert archive.namelist() == ["README.md", "a", "data.seg"]
+        assert archive.getinfo("data.seg").compress_type == zipfile.ZIP_STORED
+        assert archive.getinfo("a").compress_type == zipfile.ZIP_DEFLATED
+
+
+def test_packing_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[int] = []
+    (tmp_path / "file").write_bytes(bytes(3 << 20))
+
+    write_archive(tmp_path / "x.zip", {"file": tmp_path / "file", "t": b"abc"}, nothing_more, progress=told.append)
+
+    assert sum(told) == (3 << 20) + 3
+    assert len(told) > 2
+
+
+def test_line_ends_in_names_do_not_break_manifests() -> None:
+    assert manifest_of({"a\nb%": "0" * 64}) == b"0" * 64 + b"  a%0Ab%25\n"
