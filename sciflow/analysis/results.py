@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import html
 import warnings
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +105,21 @@ class Results:
         for name in ("_assembled", "_variants", "dataset"):
             self.__dict__.pop(name, None)
         self._snapshot = self._directory.snapshot(self._snapshot)
+
+    def watch(self, every: float | None = None) -> None:
+        """Show how the sweep goes until nobody works on it: a view that changes in a notebook, lines elsewhere.
+
+        Then these results are those of the end. An interrupt ends the view and leaves the sweep alone.
+
+        Parameters
+        ----------
+        every
+            Seconds between two looks; 1 in a notebook and 10 elsewhere unless given.
+        """
+        from sciflow.analysis.live import watch_sweep  # noqa: PLC0415  seldom asked for
+
+        watch_sweep(self.directory, every)
+        self.refresh()
 
     @cached_property
     def _assembled(self) -> Assembled:
@@ -807,20 +821,10 @@ class Results:
         return f"<Results of {self._directory.workflow!r}: {counts}; {self.directory}>"
 
     def _repr_html_(self) -> str:
-        counts, older = self.status(), self._older()
-        metrics = ", ".join(self._assembled.outputs) or "none yet"
-        rows = {
-            "variants": f"{sum(counts.values()):,}",
-            **{status: f"{n:,}{older.get(status, '')}" for status, n in counts.items()},
-            "outputs": metrics,
-            "directory": str(self.directory),
-        }
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for key, value in rows.items()
-        )
-        return f"<table><caption>Results of {html.escape(self._directory.workflow)}</caption>{body}</table>"
+        from sciflow.analysis.card import results_card  # noqa: PLC0415  for notebooks
+
+        variants, name = self._variants, self._directory.workflow
+        return results_card(name, str(self.directory), variants, self._assembled, code_or_inputs(variants))
 
     def _older(self) -> dict[str, str]:
         """For each status of which variants are stale, how many of them, in brackets."""

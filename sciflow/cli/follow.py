@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from sciflow.analysis.status import Status
 
 _MOST_COMPARED = 200_000  # variants; of more, what tells failed ones apart takes seconds to find
-_SHARE = 20  # looking may take this fraction of the time
 _LINES_EVERY_S = 10.0
 
 
@@ -205,21 +203,10 @@ def _each(path: Path, every: float, show: Callable[[Status], None]) -> Status:
 
 def _looks(path: Path, every: float) -> Iterator[Status]:
     """Look at the sweep now and then until nobody drives it."""
+    from sciflow.analysis.live import looks  # noqa: PLC0415  with what reads a sweep
     from sciflow.engine.watch import Watch  # noqa: PLC0415  brings NumPy
 
-    follower = Watch(path)
-    shown_at = -float("inf")
-    while True:
-        begun = time.monotonic()
-        seen = follower.look()
-        if begun - shown_at >= every or not seen.is_driven:
-            shown_at = begun
-            yield seen
-        if not seen.is_driven:
-            return
-        took = time.monotonic() - begun
-        # the end is seen within a second, however rarely lines are wanted
-        time.sleep(max(min(every, 1.0), _SHARE * took))
+    return looks(Watch(path).look, every)
 
 
 # ------------------------------------------------------------------------------------------------------------ print

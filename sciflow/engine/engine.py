@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from sciflow.analysis.live import in_notebook
 from sciflow.engine.capture import Capture, Extent
 from sciflow.engine.documentation import missing_metadata, refuse_undocumented, refuse_unseen
 from sciflow.engine.driver import Driver
@@ -20,7 +21,6 @@ from sciflow.engine.intercept import intercept, overrides
 from sciflow.engine.interrupt import quiet_interrupt
 from sciflow.engine.look import rows_where
 from sciflow.engine.outlook import outlook
-from sciflow.engine.progress import in_notebook
 from sciflow.engine.queue import others_waiting
 from sciflow.engine.surroundings import OnMismatch
 from sciflow.engine.sweep import Sweep

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sciflow.analysis.live import in_notebook
 from sciflow.analysis.words import render_rate
 from sciflow.planning.rate import recent_rate
 from sciflow.quantities import render_count, render_seconds
@@ -186,8 +187,3 @@ def end_line(name: str, n_done: int, n_failed: int, took_s: float, utilisation: 
     return f"{name}: {render_count(n, 'variant')}{failed} in {render_seconds(took_s)}{rate}{busy}"
 
 
-def in_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and "ipykernel" in type(shell).__module__
