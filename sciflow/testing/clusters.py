@@ -123,13 +123,15 @@ def running(engine: Callable[..., Engine], workflow: ExperimentalWorkflow) -> Ge
 
 
 def resting(name: str, n: int, folder: Path, *, seconds: float = 0.3, cores: int = 1) -> ExperimentalWorkflow:
-    """A sweep of variants that sleep; each notes in ``calls`` of the folder when it begins."""
-    calls = str(folder / "calls")
+    """A sweep of variants that sleep; each notes in ``calls`` of the folder when it begins; see also `held`."""
+    calls, hold = str(folder / "calls"), str(folder / "hold")
 
     def rest(a: int) -> dict[str, Any]:
         with Path(calls).open("a") as file:
             file.write(f"{a}\n")
         time.sleep(seconds)
+        while Path(hold).exists():
+            time.sleep(0.1)
         return {"square": a * a, "threads": os.environ["OMP_NUM_THREADS"], "at": time.time()}
 
     workflow = ExperimentalWorkflow(name)
@@ -137,6 +139,17 @@ def resting(name: str, n: int, folder: Path, *, seconds: float = 0.3, cores: int
     workflow.add_parameter_space({"a": range(n)})
     workflow.set_resource_requirements({"rest": {"cpu_cores": cores}})
     return workflow
+
+
+@contextmanager
+def held(folder: Path) -> Generator[None]:
+    """No variant of a `resting` sweep ends meanwhile, however slow the machine is at what is done to its workers."""
+    hold = folder / "hold"
+    hold.touch()
+    try:
+        yield
+    finally:
+        hold.unlink()
 
 
 def calls_of(folder: Path) -> Counter[str]:
@@ -219,13 +232,18 @@ class JobClusterContract(ABC):
         with self.run(tmp_path, resting("cancelled", 40, tmp_path)) as sweep:
             sweep.await_done(4)
             job = self.await_running()[0]
-            self.cancel(job.job_id)
+
+            def ends() -> list[str]:
+                return [facts["how"] for facts in sweep.told("job.ended") if facts["job"] == job.job_id]
+
+            with held(tmp_path):
+                self.cancel(job.job_id)
+                await_that(ends, "its end is told")
             table = sweep.join()
 
         assert_complete(table, 40)
         assert calls_of(tmp_path).total() <= 42
-        ends = [facts for facts in sweep.told("job.ended") if facts["job"] == job.job_id]
-        assert [facts["how"] for facts in ends] == ["cancelled"]
+        assert ends() == ["cancelled"]
         assert {facts["cause"] for facts in sweep.told("worker.lost")} <= {"cancelled"}
 
     def test_tasks_run_on_workers_of_their_own_class_and_what_they_share_runs_once(self, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import sciflow
 from sciflow.clusters.batch import SlurmCluster
 from sciflow.errors import SweepError
-from sciflow.testing.clusters import assert_complete, await_that, calls_of, resting, running
+from sciflow.testing.clusters import assert_complete, await_that, calls_of, held, resting, running
 
 pytestmark = pytest.mark.slurm
 
@@ -47,8 +47,10 @@ def test_a_lost_node_costs_nothing_but_time(sweep, tmp_path, slurm):
     with sweep(resting("node", 60, tmp_path, cores=4)) as run:
         run.await_done(4)
         node = squeue("%N", "-t", "R")[0][0]
-        slurm("fail-node", node)
-        subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
+        with held(tmp_path):
+            slurm("fail-node", node)
+            subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
+            await_that(lambda: run.told("worker.lost") or run.error, "the loss is told")
         table = run.join()
     slurm("heal-node", node)
 
@@ -100,7 +102,8 @@ def test_a_job_that_is_told_to_go_hands_back_what_it_has_and_ends_as_preempted(s
 def test_a_scheduler_that_is_killed_and_started_again_is_not_noticed_by_the_variants(sweep, tmp_path, slurm):
     with sweep(resting("bounced", 40, tmp_path)) as run:
         run.await_done(4)
-        slurm("bounce")
+        with held(tmp_path):
+            slurm("bounce")
         table = run.join()
 
     assert_complete(table, 40)
@@ -112,7 +115,8 @@ def test_a_job_that_is_requeued_is_replaced(sweep, tmp_path):
     with sweep(resting("requeued", 40, tmp_path), options=["--requeue"]) as run:
         run.await_done(4)
         job = squeue("%i", "-t", "R")[0][0]
-        subprocess.run(["scontrol", "requeue", job], check=True)
+        with held(tmp_path):
+            subprocess.run(["scontrol", "requeue", job], check=True)
         table = run.join()
 
     assert_complete(table, 40)

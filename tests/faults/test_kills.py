@@ -91,9 +91,10 @@ def test_workers_killed_at_every_step_of_a_commit_lose_nothing(script, cluster):
     assert len(script.events("worker.lost")) >= len(expected) // 2
 
 
-def test_drivers_killed_at_every_step_one_after_another_are_followed_by_one_that_finishes(script):
+@pytest.mark.parametrize("steps", [DRIVER[::2], DRIVER[1::2]], ids=["every other", "the rest"])
+def test_drivers_killed_at_every_step_one_after_another_are_followed_by_one_that_finishes(script, steps):
     script.write(seconds=0.0)
-    expected = kills(DRIVER, "driver")
+    expected = kills(steps, "driver")
     faults = script.faults(*expected)
 
     with script.watched():
