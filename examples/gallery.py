@@ -95,6 +95,17 @@ def adam() -> xr.Dataset:
     return made.isel(variant=made.optimiser == "adam")
 
 
+def complete() -> xr.Dataset:
+    """The temperatures of the magnet at which nothing failed or is missing."""
+    made = magnet()
+    return made.isel(temperature=(made.status == "done").all(["lattice_size", "start", "replicate"]).to_numpy())
+
+
+def critical() -> xr.Dataset:
+    """The hot magnets near the critical temperature."""
+    return magnet().sel(start="hot", temperature=[2.25])
+
+
 FIGURES = {
     "heatmap": (magnet, {"x": "temperature", "y": "lattice_size", "value": "magnetisation"}),
     "heatmap facets": (
@@ -118,6 +129,13 @@ FIGURES = {
     "parallel": (networks, {"value": "accuracy"}),
     "pairs": (networks, {"columns": ("learning_rate", "dropout", "accuracy", "runtime_s"), "hue": "optimiser"}),
     "pareto": (networks, {"objectives": {"accuracy": "max", "runtime_s": "min"}, "hue": "optimiser"}),
+    "main_effects": (magnet, {"value": "magnetisation"}),
+    "main_effects random": (networks, {"value": "accuracy"}),
+    "interaction": (magnet, {"x": "temperature", "hue": "lattice_size", "value": "energy"}),
+    "tornado": (complete, {"value": "magnetisation"}),
+    "tornado random": (networks, {"value": "accuracy"}),
+    "convergence": (magnet, {"value": "magnetisation"}),
+    "convergence few": (critical, {"value": "magnetisation"}),
 }
 """Name, which begins with the type, and what it is drawn of with which options."""
 

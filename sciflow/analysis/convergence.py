@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciflow.analysis.grouping import Groups, group, half_width
-from sciflow.analysis.sample import factor_of, take_sample
+from sciflow.analysis.sample import factor_of
 from sciflow.analysis.variants import parameter_frame, unknown_parameter
 from sciflow.errors import ResultsError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sciflow.analysis.sample import Sample
-    from sciflow.analysis.variants import Variants
 
     Floats = NDArray[np.float64]
 
@@ -81,21 +80,18 @@ class Convergence:
         return f"<p>{html.escape(str(self))}</p>{table._repr_html_()}"
 
 
-def measure_convergence(
-    variants: Variants, metric: str, over: str, *, where: str | None, target: float | None, confidence: float
-) -> Convergence:
+def measure_convergence(sample: Sample, over: str, *, target: float | None, confidence: float) -> Convergence:
     """The running mean of each variant over a parameter, in the order of its values.
 
     Raises
     ------
     ResultsError
-        There is no such metric or parameter, nobody has a value, or the target is not above zero.
+        There is no such parameter, or the target is not above zero.
     """
-    if over not in variants.table.columns:
-        raise unknown_parameter(over, variants.table.columns)
+    if over not in sample.table.columns:
+        raise unknown_parameter(over, sample.table.columns)
     if target is not None and not target > 0:
         raise ResultsError(f"target={target!r} is the half-width that is wanted; give a number above 0")
-    sample = take_sample(variants, metric, where, stacklevel=3)
     groups = group(sample.table, [over])
     block = _block(sample, groups, over)
     count = np.arange(1, block.shape[1] + 1)
@@ -123,7 +119,7 @@ def measure_convergence(
     if target is not None:
         final["enough"] = final["half_width"].to_numpy() <= target
         final["n_needed"] = n_needed(final["sd"].to_numpy(), target, confidence)
-    return Convergence(metric, over, running, final, target, confidence)
+    return Convergence(sample.metric, over, running, final, target, confidence)
 
 
 def n_needed(sd: Floats, target: float, confidence: float) -> Floats:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from sciflow.analysis.sample import Factor, factors_of, take_sample
+from sciflow.analysis.sample import Factor, factors_of
 from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sciflow.analysis.variants import Variants
+    from sciflow.analysis.sample import Sample
 
     Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Decomposition:
     method: str
 
 
-def main_effects(variants: Variants, metric: str, *, where: str | None, confidence: float) -> pd.DataFrame:
+def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     """What the metric is on average at each value of each parameter; the parameter that matters most first.
 
     Returns
@@ -62,10 +62,9 @@ def main_effects(variants: Variants, metric: str, *, where: str | None, confiden
     Raises
     ------
     ResultsError
-        There is no such metric, or no parameter differs.
+        No parameter differs.
     """
-    sample = take_sample(variants, metric, where, stacklevel=3)
-    factors = _factors(factors_of(sample.table), metric)
+    factors = _factors(factors_of(sample.table), sample.metric)
     values, n = sample.numbers, len(sample.numbers)
     grand = float(values.mean())
     total = float(((values - grand) ** 2).sum())
@@ -91,11 +90,11 @@ def main_effects(variants: Variants, metric: str, *, where: str | None, confiden
         )
     ranked = sorted(parts, key=lambda name: -float(parts[name]["share"].iloc[0]))
     table = pd.concat([parts[name] for name in ranked], keys=ranked, names=["parameter", "value"])
-    table.attrs = {"metric": metric, "mean": grand, "n": n, "method": found.method}
+    table.attrs = {"metric": sample.metric, "mean": grand, "n": n, "method": found.method}
     return table
 
 
-def interactions(variants: Variants, metric: str, *, where: str | None) -> pd.DataFrame:
+def interactions(sample: Sample) -> pd.DataFrame:
     """How much more two parameters do together than each by itself; the strongest pair first.
 
     Returns
@@ -113,10 +112,9 @@ def interactions(variants: Variants, metric: str, *, where: str | None) -> pd.Da
     Raises
     ------
     ResultsError
-        There is no such metric, or fewer than two parameters differ.
+        Fewer than two parameters differ.
     """
-    sample = take_sample(variants, metric, where, stacklevel=3)
-    factors = _factors(factors_of(sample.table), metric)
+    factors = _factors(factors_of(sample.table), sample.metric)
     if len(factors) < 2:
         raise ResultsError(f"an interaction takes two parameters; only {factors[0].name} differs between variants")
     values = sample.numbers - sample.numbers.mean()

@@ -21,6 +21,7 @@ from sciflow.analysis.optimum import find_best, find_optimum
 from sciflow.analysis.pareto import pareto_front
 from sciflow.analysis.prov_document import prov_document
 from sciflow.analysis.reductions import with_reductions
+from sciflow.analysis.sample import take_sample
 from sciflow.analysis.surroundings import count_environments
 from sciflow.analysis.trace import trace_variant
 from sciflow.analysis.variants import Variants
@@ -399,7 +400,7 @@ class Results:
         """
         from sciflow.analysis.effects import main_effects  # noqa: PLC0415  each statistic is loaded when it is asked for
 
-        return main_effects(self._variants, metric, where=where, confidence=confidence)
+        return main_effects(take_sample(self._variants, metric, where, stacklevel=2), confidence=confidence)
 
     def interactions(self, metric: str, *, where: str | None = None) -> pd.DataFrame:
         """How much more two parameters do together than each by itself, the strongest pair first.
@@ -414,7 +415,7 @@ class Results:
         """
         from sciflow.analysis.effects import interactions  # noqa: PLC0415  each statistic is loaded when it is asked for
 
-        return interactions(self._variants, metric, where=where)
+        return interactions(take_sample(self._variants, metric, where, stacklevel=2))
 
     def sensitivity(
         self, metric: str, *, where: str | None = None, method: str = "auto", confidence: float = 0.95
@@ -434,7 +435,8 @@ class Results:
         """
         from sciflow.analysis.sensitivity import measure_sensitivity  # noqa: PLC0415  loaded when it is asked for
 
-        return measure_sensitivity(self._variants, metric, where=where, method=method, confidence=confidence)
+        sample = take_sample(self._variants, metric, where, stacklevel=2)
+        return measure_sensitivity(sample, method=method, confidence=confidence)
 
     def compare(
         self,
@@ -499,7 +501,8 @@ class Results:
         """
         from sciflow.analysis.convergence import measure_convergence  # noqa: PLC0415  loaded when it is asked for
 
-        return measure_convergence(self._variants, metric, over, where=where, target=target, confidence=confidence)
+        sample = take_sample(self._variants, metric, where, stacklevel=2)
+        return measure_convergence(sample, over, target=target, confidence=confidence)
 
     def success(
         self, criteria: Mapping[str, object] | None = None, *, over: str | Iterable[str] | None = None

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sciflow.analysis.grouping import REPLICATE, group
-from sciflow.analysis.sample import Factor, factors_of, take_sample
+from sciflow.analysis.sample import Factor, factors_of
 from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sciflow.analysis.sample import Sample
-    from sciflow.analysis.variants import Variants
 
     Floats = NDArray[np.float64]
 
@@ -93,9 +92,7 @@ class Sensitivity:
         return f"<p>Sensitivity of {html.escape(self.metric)}: {html.escape(self.why)}</p>{table._repr_html_()}"
 
 
-def measure_sensitivity(
-    variants: Variants, metric: str, *, where: str | None, method: str, confidence: float
-) -> Sensitivity:
+def measure_sensitivity(sample: Sample, *, method: str, confidence: float) -> Sensitivity:
     """How much each parameter matters.
 
     Parameters
@@ -108,19 +105,18 @@ def measure_sensitivity(
     Raises
     ------
     ResultsError
-        There is no such metric or method, the design does not allow the method, or a package is not installed.
+        There is no such method, the design does not allow the method, or a package is not installed.
     """
     if method != "auto" and method not in METHODS:
         raise ResultsError(f"method {method!r} is unknown; it is one of auto, {', '.join(METHODS)}")
     if not 0 < confidence < 1:
         raise ResultsError(f"confidence={confidence!r} is no probability; give a number between 0 and 1, such as 0.95")
-    sample = take_sample(variants, metric, where, stacklevel=3)
     factors = factors_of(sample.table, binned=False)
     if not factors:
-        raise ResultsError(f"no parameter differs between the variants that have a value of {metric!r}")
+        raise ResultsError(f"no parameter differs between the variants that have a value of {sample.metric!r}")
     if float(np.ptp(sample.numbers)) == 0.0:
         raise ResultsError(
-            f"all {len(sample.numbers):,} values of {metric!r} are {sample.numbers[0]:g}: nothing varies"
+            f"all {len(sample.numbers):,} values of {sample.metric!r} are {sample.numbers[0]:g}: nothing varies"
         )
     why_not: list[str] = []
     for name, analyse in _METHODS.items():

@@ -21,7 +21,9 @@ from __future__ import annotations
 from sciflow.analysis.plots.bar import bar
 from sciflow.analysis.plots.box import box, violin
 from sciflow.analysis.plots.contour import contour, surface
+from sciflow.analysis.plots.convergence import convergence
 from sciflow.analysis.plots.costs import memory, runtime
+from sciflow.analysis.plots.effects import interaction, main_effects
 from sciflow.analysis.plots.failure_map import failure_map
 from sciflow.analysis.plots.heatmap import heatmap
 from sciflow.analysis.plots.histogram import ecdf, histogram
@@ -32,16 +34,20 @@ from sciflow.analysis.plots.pareto import pareto
 from sciflow.analysis.plots.run import timeline, utilisation
 from sciflow.analysis.plots.save import read_provenance, save_figure
 from sciflow.analysis.plots.scatter import scatter
+from sciflow.analysis.plots.tornado import tornado
 
 __all__ = [
     "bar",
     "box",
     "contour",
+    "convergence",
     "ecdf",
     "failure_map",
     "heatmap",
     "histogram",
+    "interaction",
     "line",
+    "main_effects",
     "memory",
     "pairs",
     "parallel",
@@ -52,6 +58,7 @@ __all__ = [
     "scatter",
     "surface",
     "timeline",
+    "tornado",
     "utilisation",
     "violin",
 ]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.analysis.plots.bar import bar
 from sciflow.analysis.plots.box import box, violin
 from sciflow.analysis.plots.contour import contour, surface
+from sciflow.analysis.plots.convergence import convergence
 from sciflow.analysis.plots.costs import memory, runtime
+from sciflow.analysis.plots.effects import interaction, main_effects
 from sciflow.analysis.plots.failure_map import failure_map
 from sciflow.analysis.plots.heatmap import heatmap
 from sciflow.analysis.plots.histogram import ecdf, histogram
@@ -18,6 +20,7 @@ from sciflow.analysis.plots.parallel import parallel
 from sciflow.analysis.plots.pareto import pareto
 from sciflow.analysis.plots.run import timeline, utilisation
 from sciflow.analysis.plots.scatter import scatter
+from sciflow.analysis.plots.tornado import tornado
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,6 +72,10 @@ PLOTS: Final[Mapping[str, Plot]] = {
     "parallel": Plot(parallel),
     "pairs": Plot(pairs),
     "pareto": Plot(pareto),
+    "main_effects": Plot(main_effects),
+    "interaction": Plot(interaction),
+    "tornado": Plot(tornado),
+    "convergence": Plot(convergence),
     "failure_map": Plot(failure_map),
     "runtime": Plot(runtime),
     "memory": Plot(memory, _costs),

@@ -1,0 +1,170 @@
+"""What parameters do to a metric: each alone, and two together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import matplotlib as mpl
+import numpy as np
+
+from sciflow.analysis import effects
+from sciflow.analysis.labels import label_values
+from sciflow.analysis.plots.axes import add_grid, set_limits, tilt
+from sciflow.analysis.plots.canvas import add_note, drawing
+from sciflow.analysis.plots.line import line
+from sciflow.analysis.plots.sampled import CONFIDENCE, sample_of
+from sciflow.analysis.plots.style import GREY, OKABE_ITO
+from sciflow.errors import ResultsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_MOST_PARAMETERS: Final = 8
+_MOST_TICKS: Final = 24
+_GAP: Final = 1.0
+
+
+def main_effects(
+    dataset: xr.Dataset,
+    value: str,
+    *,
+    parameters: Sequence[str] | None = None,
+    title: str | None = None,
+    style: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the mean of a metric at each value of each parameter, the parameter that matters most first.
+
+    Above each parameter stands its share of the sum of squares (η²); the dashed line is the mean of all.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        As `Results.dataset` gives it.
+    value : str
+        A metric.
+    parameters : sequence of str, optional
+        Which ones, in this order.
+    title : str, optional
+        Above the figure.
+    style : {"paper", "notebook", "talk"}, optional
+        Sizes of the figure and its letters.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ResultsError
+        There is no such metric or parameter, or none differs.
+    """
+    sample, label = sample_of(dataset, value)
+    table = effects.main_effects(sample, confidence=CONFIDENCE)
+    known: list[str] = list(dict.fromkeys(table.index.get_level_values("parameter")))
+    wanted = known if parameters is None else [parameters] if isinstance(parameters, str) else list(parameters)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ResultsError(
+            f"{unknown[0]!r} does not differ between variants; parameters that do are {', '.join(known)}"
+        )
+    shown = wanted[:_MOST_PARAMETERS]
+    parts: dict[str, pd.DataFrame] = {name: table.loc[name] for name in shown}
+    ends = np.cumsum([len(part) + _GAP for part in parts.values()])
+    step = max(1, int(np.ceil(sum(map(len, parts.values())) / _MOST_TICKS)))
+    with drawing(dataset, ax, style, title=title, size=(1.25 if len(shown) > 3 else 1.0, 1.0)) as axes:
+        axes.axhline(
+            table.attrs["mean"], color=GREY, linestyle="--", linewidth=mpl.rcParams["axes.linewidth"], zorder=1
+        )
+        ticks: list[float] = []
+        texts: list[str] = []
+        for at, (name, part) in enumerate(parts.items()):
+            start = float(ends[at]) - len(part) - _GAP
+            places = start + np.arange(len(part))
+            _draw_one(axes, places, part, OKABE_ITO[at % len(OKABE_ITO)])
+            axes.annotate(
+                f"{name}\n{float(part['share'].iloc[0]):.0%}",
+                xy=(float(places.mean()), 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize="small",
+            )
+            ticks += places[::step].tolist()
+            texts += label_values(part.index.tolist())[::step]
+            if at:
+                axes.axvline(
+                    start - (1 + _GAP) / 2, color="#e0e0e0", linewidth=mpl.rcParams["axes.linewidth"], zorder=0
+                )
+        axes.xaxis.set_ticks(ticks, labels=texts)
+        if sum(map(len, texts)) + 2 * len(texts) > 50:
+            tilt(axes)
+        set_limits(axes.xaxis, -0.5 - _GAP / 2, float(ends[-1]) - _GAP / 2 - 0.5)
+        axes.yaxis.set_label_text(label)
+        add_grid(axes)
+        left_out = f"{len(wanted) - len(shown)} more parameters are not shown" if len(wanted) > len(shown) else ""
+        add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", left_out])
+    return cast("Figure", axes.get_figure(root=True))
+
+
+def _draw_one(axes: Axes, places: Any, part: pd.DataFrame, colour: str) -> None:
+    mean, low, high = (part[name].to_numpy() for name in ("mean", "ci_low", "ci_high"))
+    ordered = all(not isinstance(value, str | bool) for value in part.index)
+    axes.plot(places, mean, "o-" if ordered else "o:", color=colour, zorder=3)
+    sure = np.isfinite(low)
+    axes.vlines(places[sure], low[sure], high[sure], color=colour, zorder=2, gid="band")
+
+
+def interaction(
+    dataset: xr.Dataset,
+    x: str,
+    hue: str,
+    value: str,
+    *,
+    title: str | None = None,
+    style: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the mean of a metric along one parameter for each value of another; lines in parallel mean no interaction.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        As `Results.dataset` gives it.
+    x, hue : str
+        Two parameters.
+    value : str
+        A metric.
+    title : str, optional
+        Instead of one that says how strong the interaction is.
+    style : {"paper", "notebook", "talk"}, optional
+        Sizes of the figure and its letters.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ResultsError
+        There is no such metric or parameter, or one of them does not differ.
+    """
+    table = effects.interactions(sample_of(dataset, value)[0])
+    pair = next((pair for pair in ((x, hue), (hue, x)) if pair in table.index), None)
+    if pair is None:
+        known = ", ".join(dict.fromkeys(name for names in table.index for name in names))
+        raise ResultsError(f"{x!r} and {hue!r} do not both differ between variants; parameters that do are {known}")
+    strength = f"interaction: {float(cast('Any', table['share'][pair])):.1%} of the sum of squares"
+    return line(dataset, x, value, hue=hue, title=title or strength, style=style, ax=ax)
