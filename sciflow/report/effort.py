@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from sciflow.analysis.advice import dependence
+from sciflow.analysis.plots.run import busy_over_time
+from sciflow.analysis.runs import PEAK_BYTES
+from sciflow.figures.spec import parse_figure
 from sciflow.quantities import render_bytes, render_count, render_seconds
 from sciflow.report.blocks import Bullets, Facts, Paragraph, Table
+from sciflow.report.figures import drawn
 from sciflow.report.tables import LACK
 
 if TYPE_CHECKING:
@@ -58,3 +65,18 @@ def effort(material: Material) -> Iterator[Block]:
     if found.advice:
         yield Paragraph("What stands out, and what would help:")
         yield Bullets(found.advice)
+    yield from _figures(material)
+
+
+def _figures(material: Material) -> Iterator[Block]:
+    runs = material.runs
+    listed = pd.DataFrame(
+        {name: runs[name].to_numpy() for name in ("worker", "session", "start_s", "runtime_s", "status")}
+    )
+    busy = busy_over_time(runs)
+    yield drawn(material, parse_figure("what each worker did when", {"type": "timeline"}), runs, listed)
+    yield drawn(material, parse_figure("workers that were busy", {"type": "utilisation"}), runs, busy)
+    if material.counts["done"] and material.parameters:
+        yield drawn(material, parse_figure("time against parameters", {"type": "runtime"}), material.costs)
+        if np.isfinite(material.costs[PEAK_BYTES].to_numpy()).any():
+            yield drawn(material, parse_figure("memory against parameters", {"type": "memory"}), material.costs)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import pandas as pd
+
+from sciflow.analysis.plots.failure_map import telling_parameters
+from sciflow.analysis.plots.values import read_rows
+from sciflow.figures.spec import parse_figure
 from sciflow.report.blocks import Code, Facts, Folded, Paragraph, Table
+from sciflow.report.figures import drawn
 from sciflow.report.tables import LACK, TIMES, csv_of, text_of
 
 if TYPE_CHECKING:
@@ -46,9 +52,24 @@ def failed(material: Material) -> Iterator[Block]:
         + (f" The first {_MOST} of {len(rows):,} reasons." if len(rows) > _MOST else ""),
         csv_of("failures", reasons),
     )
+    if material.counts["done"]:
+        yield _map(material)
     for row in rows[:_MOST_DETAILS]:
         if row["traceback"] or row["output"] or row["warnings"]:
             yield Folded(f"{row['count']:,} {TIMES} {what_happened(row)}", tuple(_details(row)))
+
+
+def _map(material: Material) -> Block:
+    """Where in the space they are."""
+    dataset = material.dataset
+    rows = read_rows(dataset, parameters=material.parameters)
+    names = telling_parameters(rows)[:2]
+    spec = parse_figure("where variants failed", {"type": "failure_map", **dict(zip("xy", names, strict=False))})
+    settled = rows.done | rows.failed
+    columns = {name: column.values for name, column in rows.columns.items() if name in names}  # noqa: PD011  ours
+    frame = pd.DataFrame({**columns, "failed": rows.failed}).loc[settled]
+    by: Any = frame.groupby(names, sort=False, dropna=False)["failed"] if names else frame
+    return drawn(material, spec, dataset, by.agg(["sum", "count", "mean"]).reset_index() if names else frame)
 
 
 def what_happened(row: Mapping[str, Any]) -> str:

@@ -9,8 +9,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from sciflow.analysis.plots.values import read_rows
-from sciflow.errors import SciflowError
+from sciflow.analysis.plots.choice import choose_figures
+from sciflow.analysis.plots.registry import PLOTS
+from sciflow.analysis.plots.values import is_number, metric_names, parameter_names, read_rows
+from sciflow.errors import ResultsError, SciflowError
 from sciflow.figures.spec import parse_figure
 from sciflow.report.blocks import Paragraph, Picture
 from sciflow.report.material import file_name_of
@@ -19,6 +21,7 @@ from sciflow.report.tables import csv_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import xarray as xr
     from matplotlib.figure import Figure
 
     from sciflow.figures.spec import Figure as FigureSpec
@@ -36,13 +39,20 @@ _OF_MEANS: Final = {"heatmap", "line", "bar", "contour", "surface"}
 def figures(material: Material) -> Iterator[Block]:
     """What the workflow asked for, or what suits its results."""
     declared: Sequence[Mapping[str, Any]] = material.definition.get("figures", ())
-    for data in declared[:MOST_FIGURES]:
+    specs: list[FigureSpec] = []
+    for data in declared:
         try:
-            yield picture(material, read_spec(data))
+            specs.append(read_spec(data))
         except SciflowError as error:
-            yield Paragraph(f"The figure {data['name']} cannot be drawn: {error}", "note")
-    if len(declared) > MOST_FIGURES:
-        names = ", ".join(str(data["name"]) for data in declared[MOST_FIGURES:])
+            yield Paragraph(f"The figure {data['name']} is not known to this release: {error}", "note")
+    if not declared:
+        yield Paragraph("The workflow asks for no figures; these suit what it recorded.", "note")
+        first = [str(one["metric"]) for one in material.definition.get("criteria", ())]
+        specs += choose_figures(material.dataset, first)
+    for spec in specs[:MOST_FIGURES]:
+        yield drawn(material, spec)
+    if len(specs) > MOST_FIGURES:
+        names = ", ".join(spec.name for spec in specs[MOST_FIGURES:])
         yield Paragraph(f"Left out after {MOST_FIGURES} figures: {names}; results.plot draws them.", "note")
 
 
@@ -57,22 +67,24 @@ def read_spec(data: Mapping[str, Any]) -> FigureSpec:
     return parse_figure(str(data["name"]), {key: value for key, value in data.items() if key != "name"})
 
 
-def picture(material: Material, spec: FigureSpec, data: pd.DataFrame | None = None) -> Picture:
-    """One figure, drawn.
+def drawn(
+    material: Material, spec: FigureSpec, dataset: xr.Dataset | None = None, data: pd.DataFrame | None = None
+) -> Block:
+    """A figure as a picture, or why there is none.
 
     Parameters
     ----------
-    data : what it shows; by default the columns that it names
-
-    Raises
-    ------
-    ResultsError
-        There is nothing to draw.
+    dataset : what it is drawn of; by default the results
+    data : what is offered as its data; by default the columns that it names
     """
-    drawn = material.results.plot(spec)
-    image, media = image_of(drawn)
-    width, height = (round(_CSS_PIXELS * inches) for inches in drawn.get_size_inches().tolist())
-    shown = data_of(material, spec) if data is None else data
+    dataset = material.dataset if dataset is None else dataset
+    try:
+        figure = PLOTS[spec.type].draw(dataset, **spec.options)
+        shown = data_of(dataset, spec) if data is None else data
+    except ResultsError as error:
+        return Paragraph(f"No figure {spec.name}: {error}", "note")
+    image, media = image_of(figure)
+    width, height = (round(_CSS_PIXELS * inches) for inches in figure.get_size_inches().tolist())
     return Picture(
         file_name_of(spec.name),
         spec.name.replace("_", " "),
@@ -98,11 +110,11 @@ def image_of(figure: Figure) -> tuple[bytes, Any]:
     return pixels.getvalue(), "image/png"
 
 
-def data_of(material: Material, spec: FigureSpec) -> pd.DataFrame:
+def data_of(dataset: xr.Dataset, spec: FigureSpec) -> pd.DataFrame:
     """The columns that a figure names; those of a figure of means averaged as it shows them."""
     named = list(dict.fromkeys([*spec.parameters, *spec.columns, *spec.metrics]))
-    names = named or [*material.parameters, *material.metrics]
-    rows = read_rows(material.dataset, columns=tuple(names))
+    names = named or [*parameter_names(dataset), *(name for name in metric_names(dataset) if is_number(dataset, name))]
+    rows = read_rows(dataset, columns=tuple(names))
     frame = pd.DataFrame({name: column.values for name, column in rows.columns.items()})  # noqa: PD011  ours, not pandas'
     metrics = [name for name in names if not rows[name].is_parameter]
     keys = [name for name in names if rows[name].is_parameter]

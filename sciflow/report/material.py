@@ -65,6 +65,16 @@ class Material:
         """Where the time went."""
         return self.results.performance()
 
+    @cached_property
+    def runs(self) -> xr.Dataset:
+        """When and where each run happened."""
+        return self.results.runs()
+
+    @cached_property
+    def costs(self) -> xr.Dataset:
+        """The dataset with what each variant took."""
+        return self.results.costs()
+
     @property
     def parameters(self) -> list[str]:
         """Names of the parameters."""

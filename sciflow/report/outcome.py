@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
+from sciflow.errors import ResultsError
 from sciflow.quantities import render_seconds
 from sciflow.report.blocks import Facts, Paragraph, Shares
+from sciflow.report.tables import table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,7 +52,7 @@ def cards(material: Material) -> tuple[tuple[str, str, str], ...]:
         more = f"about {render_seconds(left.usual_s)} left" if left is not None else "not run yet"
         found.append(("Missing", f"{counts['missing']:,}", more))
     if hours := float(material.metadata["core_hours"]):
-        found.append(("Used", render_seconds(hours * 3600), "time of cores, all workers together"))
+        found.append(("Used", render_seconds(hours * 3600), "of core time, by all workers together"))
     return tuple(found)
 
 
@@ -68,6 +70,8 @@ def outcome(material: Material) -> Iterator[Block]:
         facts.append(("time left", f"about {render_seconds(status.left.usual_s)}, if it goes on like this"))
     facts.append(("looked at", moment(dt.datetime.fromtimestamp(status.time, dt.UTC))))
     yield Facts(tuple(facts))
+    if counts["done"] and material.definition.get("criteria"):
+        yield from _criteria(material)
     if counts["missing"] and counts["done"]:
         yield Paragraph(
             "Everything below is about the variants that have results so far, and may change as others come in.", "note"
@@ -80,6 +84,18 @@ def outcome(material: Material) -> Iterator[Block]:
         yield Paragraph(mixture, "warning")
     for problem in status.problems:
         yield Paragraph(problem, "warning")
+
+
+def _criteria(material: Material) -> Iterator[Block]:
+    """Which variants met what was wanted."""
+    try:
+        found = material.results.success()
+    except ResultsError as error:
+        yield Paragraph(f"Success criteria cannot be judged: {error}", "note")
+        return
+    passed = found.counts["passed"]
+    yield Paragraph(f"{passed:,} of {sum(found.counts.values()):,} variants meet all success criteria.")
+    yield table_of("Success criteria", found.criteria, index=True)
 
 
 def moment(time: dt.datetime) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST_METRICS: Final = 6
 _MOST_LEVELS: Final = 60
+_MOST_PAIRS: Final = 10
 
 
 def statistics(material: Material) -> Iterator[Block]:
@@ -40,6 +41,8 @@ def statistics(material: Material) -> Iterator[Block]:
         yield _importance(shares)
     for name, why in refused.items():
         yield Paragraph(f"Main effects on {name} cannot be computed: {why}.", "note")
+    yield from _sensitivity(material, names)
+    yield from _interactions(material, list(shares))
     for name, effects in shares.items():
         frame = effects.reset_index()
         table = table_of(f"Mean of {name} at each value of each parameter", frame, most=_MOST_LEVELS)
@@ -70,6 +73,37 @@ def _importance(effects: dict[str, pd.DataFrame]) -> Table:
         frozenset(range(1, len(head))),
         f"η² of main effects, with the p-value of an F-test. {'; '.join(filter(None, methods))}".strip(),
     )
+
+
+def _sensitivity(material: Material, names: list[str]) -> Iterator[Block]:
+    """With interactions, where the design itself allows to tell; fitting a model takes too long for a page."""
+    for name in names[: _MOST_METRICS // 2]:
+        for method in ("grid", "sobol", "morris"):
+            try:
+                found = material.results.sensitivity(name, method=method)
+            except ResultsError:
+                continue
+            why = f"{found.why[:1].upper()}{found.why[1:]}."
+            yield table_of(
+                f"Sensitivity of {name}: {found.measure} and more", found.table, most=40, index=True, note=why
+            )
+            break
+
+
+def _interactions(material: Material, names: list[str]) -> Iterator[Block]:
+    for name in names[: _MOST_METRICS // 2]:
+        try:
+            pairs = material.results.interactions(name)
+        except ResultsError:
+            continue  # fewer than two parameters vary
+        yield Folded(
+            f"Interactions of parameters on {name}",
+            (
+                table_of(
+                    f"What pairs of parameters do to {name} beyond each alone", pairs, most=_MOST_PAIRS, index=True
+                ),
+            ),
+        )
 
 
 def _share(found: tuple[float, float] | None) -> tuple[str, str]:

@@ -60,8 +60,8 @@ def p_value_text(p: float) -> str:
 def table_of(
     caption: str, frame: pd.DataFrame, *, most: int | None = None, note: str = "", index: bool = False
 ) -> Table:
-    """A table of data; of more rows than *most* only the first."""
-    shown = frame.reset_index() if index else frame
+    """A table of data, without empty columns; of more rows than *most* only the first."""
+    shown = (frame.reset_index() if index else frame).dropna(axis="columns", how="all")
     head = tuple(map(str, shown.columns))
     numeric = frozenset(k for k, name in enumerate(shown.columns) if shown[name].dtype.kind in "iuf")
     n = len(shown)

@@ -11,7 +11,7 @@ from sciflow.analysis.plots.bar import bar
 from sciflow.analysis.plots.heatmap import heatmap
 from sciflow.analysis.plots.line import line
 from sciflow.analysis.plots.slots import MOST_SLOTS
-from sciflow.analysis.plots.values import combine, parameter_names, read_rows
+from sciflow.analysis.plots.values import check_name, combine, parameter_names, read_rows
 from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
@@ -59,11 +59,13 @@ def failure_map(
     ResultsError
         No variant failed, no parameter varies, or there is no such parameter.
     """
-    rows = read_rows(dataset, parameters=[x, y] if x and y else parameter_names(dataset))
+    given = [name for name in (x, y) if name is not None]
+    for name in given:
+        check_name(dataset, name, "parameter")
+    rows = read_rows(dataset, parameters=parameter_names(dataset))
     if not rows.failed.any():
         raise ResultsError("there is nothing to draw: no variant failed")
-    given = [name for name in (x, y) if name is not None]
-    chosen = [*given, *(name for name in _telling(rows) if name not in given)][:2]
+    chosen = [*given, *(name for name in telling_parameters(rows) if name not in given)][:2]
     if not chosen:
         raise ResultsError("there is nothing to draw: all variants have the same parameters")
     shares = _shares(dataset)
@@ -82,7 +84,7 @@ def _shares(dataset: xr.Dataset) -> xr.Dataset:
     return dataset.drop_vars(list(dataset.data_vars)).assign({"status": settled, SHARE: failed})
 
 
-def _telling(rows: Rows) -> list[str]:
+def telling_parameters(rows: Rows) -> list[str]:
     """Parameters that vary, the one whose values tell most of what failed first."""
     settled = rows.done | rows.failed
     failed = rows.failed[settled].astype(np.float64)

@@ -131,11 +131,7 @@ def utilisation(
         Nothing has run.
     """
     course = course_of(runs)
-    edges = np.linspace(0.0, course.length, _N_BINS + 1)
-    width = edges[1]
-    first, last = _presence(course)
-    busy = np.diff(busy_until(edges, course.start, course.end)) / width
-    there = np.diff(busy_until(edges, first, last)) / width
+    edges, busy, there = _busy_and_there(course)
     with drawing(runs, ax, style, title=title, size=(1.25, 0.7)) as axes:
         axes.stairs(busy, edges, fill=True, color=_BUSY, alpha=0.85, label="busy", zorder=2)
         axes.stairs(
@@ -150,6 +146,28 @@ def utilisation(
         words = [f"filled: busy in runs, {share:.0%} of their time", "line: workers that were there"]
         add_note(axes, [*words, *_words_on_cuts(course)])
     return cast("Figure", axes.get_figure(root=True))
+
+
+def busy_over_time(runs: xr.Dataset) -> pd.DataFrame:
+    """How many workers were busy, and how many there were, on average in each step of time.
+
+    Raises
+    ------
+    ResultsError
+        Nothing has run.
+    """
+    course = course_of(runs)
+    edges, busy, there = _busy_and_there(course)
+    return pd.DataFrame(
+        {f"from_{course.unit}": edges[:-1], f"until_{course.unit}": edges[1:], "busy": busy, "there": there}
+    )
+
+
+def _busy_and_there(course: Course) -> tuple[Floats, Floats, Floats]:
+    edges = np.linspace(0.0, course.length, _N_BINS + 1)
+    first, last = _presence(course)
+    busy = np.diff(busy_until(edges, course.start, course.end)) / edges[1]
+    return edges, busy, np.diff(busy_until(edges, first, last)) / edges[1]
 
 
 def course_of(runs: xr.Dataset) -> Course:
