@@ -185,5 +185,3 @@ def end_line(name: str, n_done: int, n_failed: int, took_s: float, utilisation: 
     rate = f", {render_rate(n / took_s)}" if took_s > 0 and n else ""
     busy = "" if utilisation is None else f"; workers were busy {utilisation:.0%} of the time"
     return f"{name}: {render_count(n, 'variant')}{failed} in {render_seconds(took_s)}{rate}{busy}"
-
-
