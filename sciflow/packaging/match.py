@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+from sciflow import __version__
 from sciflow.provenance.packages import normalized
 
 if TYPE_CHECKING:
@@ -121,7 +122,9 @@ def _python(recorded: Facts, here: Facts) -> Iterator[Difference]:
 
 
 def _packages(recorded: Facts, here: Facts) -> Iterator[Difference]:
-    ours = {normalized(name): version for name, version in here.get("packages", {}).items()}
+    # this very package may have come by path, without anything that says it is installed
+    ours = {"sciflow": __version__}
+    ours |= {normalized(name): version for name, version in here.get("packages", {}).items()}
     for name, version in sorted(recorded.get("packages", {}).items()):
         found = ours.get(normalized(name))
         if found != version:  # what is here in addition changes nothing

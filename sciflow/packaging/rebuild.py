@@ -53,7 +53,7 @@ _CONDAS: Final = ("micromamba", "mamba", "conda")
 _PIP: Final = ("--disable-pip-version-check", "--no-input", "--retries", "1", "--timeout", "20", "--quiet")
 _CAN_RUN: Final = "import sciflow.cli.rerun, sciflow.engine.engine"
 _LONGEST: Final = 300
-_COMPLAINT: Final = re.compile(r"(?i)(?:error|\N{MULTIPLICATION SIGN}|[├╰]─▶)|.*Error:")  # as pip, uv and Python write
+_COMPLAINT: Final = re.compile(r"(?i)(?:error|\N{MULTIPLICATION SIGN}|[├╰]─▶|caused by)|.*Error:")  # as pip, uv and Python write
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,8 @@ class Attempt:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.step}: {self.reason or f'built in {self.took_s:.0f} s'}"
+        how = "this Python as it is" if self.step == CURRENT else f"built in {self.took_s:.0f} s"
+        return f"{self.step}: {self.reason or how}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,9 +172,8 @@ def choose(package: OpenedPackage, sample: int | None, variants: Iterable[str] |
         wanted = list(dict.fromkeys([variants] if isinstance(variants, str) else variants))
         unknown = [one for one in wanted if one not in set(done)]
         if unknown or not wanted:
-            raise PackageError(
-                f"there is no result of {', '.join(map(repr, unknown)) or 'no variant'} in {package.path}"
-            )
+            named = ", ".join(unknown) or "no variant at all"
+            raise PackageError(f"{package.path} has no result of {named}; its table lists the ids of variants")
     else:
         wanted = spread(done, sample)
     if not wanted:

@@ -173,7 +173,7 @@ class ReproductionReport:
         lines += [f"  {one}" for one in self.metrics]
         shown = list(self.failures.items())[:_MOST_FAILURES]
         lines += [f"  {variant} failed: {words}" for variant, words in shown]
-        lines += [f"environment tried: {one}" for one in self.attempts]
+        lines += [f"environment {one}" for one in self.attempts]
         if self.environment is not None:
             lines.append(str(self.environment))
         return "\n".join(lines)
