@@ -199,14 +199,14 @@ def test_in_the_users_process_failures_have_what_they_said_and_it_is_printed_all
     assert not list((tmp_path / "said" / "logs").glob("*"))
 
 
-@pytest.mark.filterwarnings("default:careful")
 def test_in_the_users_process_failures_have_their_warnings_each_its_own(tmp_path):
     def task(k):
         warnings.warn("careful", RuntimeWarning, stacklevel=1)
         if k:
             raise ValueError("no")
 
-    failures = failures_of(run_here(tmp_path, task, {"k": [0, 1, 2]}))
+    with pytest.warns(RuntimeWarning, match="careful"):
+        failures = failures_of(run_here(tmp_path, task, {"k": [0, 1, 2]}))
 
     assert [[one["message"] for one in failures[k]["warnings"]] for k in (1, 2)] == [["careful"], ["careful"]]
 
