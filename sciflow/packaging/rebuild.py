@@ -53,7 +53,8 @@ _CONDAS: Final = ("micromamba", "mamba", "conda")
 _PIP: Final = ("--disable-pip-version-check", "--no-input", "--retries", "1", "--timeout", "20", "--quiet")
 _CAN_RUN: Final = "import sciflow.cli.rerun, sciflow.engine.engine"
 _LONGEST: Final = 300
-_COMPLAINT: Final = re.compile(r"(?i)(?:error|\N{MULTIPLICATION SIGN}|[├╰]─▶|caused by)|.*Error:")  # as pip, uv and Python write
+# as pip, uv and Python begin their complaints
+_COMPLAINT: Final = re.compile(r"(?i)(?:error|\N{MULTIPLICATION SIGN}|[├╰]─▶|caused by)|.*Error:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ import csv
 import hashlib
 import io
 import json
+import pickle
 import shutil
+import stat
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,3 +239,59 @@ TAMPERED: dict[str, tuple[Callable[[Files], Files], int]] = {
     ),
 }
 """Each of the damages that checks of packages are measured by: what it does, and the exit code of `sciflow verify`."""
+
+
+# ------------------------------------------------------------------------------------------------ malicious archives
+
+
+def _named(name: str) -> Callable[[zipfile.ZipFile], None]:
+    return lambda archive: archive.writestr(name, b"x")
+
+
+def _link(archive: zipfile.ZipFile) -> None:
+    entry = zipfile.ZipInfo("data/code/link")
+    entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    archive.writestr(entry, "/etc")
+
+
+def _twice(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/twice.txt", b"1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile warns, and writes it all the same
+        archive.writestr("data/twice.txt", b"2")
+
+
+def _two_spellings(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/Twice.txt", b"1")
+    archive.writestr("data/twice.TXT", b"2")
+
+
+def _file_and_folder(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/both", b"1")
+    archive.writestr("data/both/below/it", b"2")
+
+
+def _other_compression(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/x", b"1", compress_type=zipfile.ZIP_BZIP2)
+
+
+def _pickled(archive: zipfile.ZipFile) -> None:
+    archive.writestr("data/results/model.bin", pickle.dumps([1]))
+
+
+MALICIOUS: dict[str, Callable[[zipfile.ZipFile], None]] = {
+    "a name that climbs": _named("../outside.txt"),
+    "a name that climbs from within": _named("data/../../outside.txt"),
+    "an absolute name": _named("/outside-of-it.txt"),
+    "a backslash": _named("data\\..\\outside.txt"),
+    "a drive": _named("C:outside.txt"),
+    "a name of nothing": _named("data//x"),
+    "a line in a name": _named("data/x\ny"),
+    "a symbolic link": _link,
+    "one name twice": _twice,
+    "two spellings of a name": _two_spellings,
+    "a file that is a folder": _file_and_folder,
+    "a rare compression": _other_compression,
+    "a pickle among the results": _pickled,
+}
+"""What is added to an archive; each is refused with exit code 4, and nothing is written."""
