@@ -106,6 +106,44 @@ def critical() -> xr.Dataset:
     return magnet().sel(start="hot", temperature=[2.25])
 
 
+def costly() -> xr.Dataset:
+    """The magnet with the memory that each process took, which goes with the number of sites."""
+    made = magnet()
+    sites = made.lattice_size**2 * xr.ones_like(made.runtime_s)
+    return made.assign(peak_bytes=(60e6 + 2e5 * sites).assign_attrs(units="B"))
+
+
+def runs(seed: int = 3) -> xr.Dataset:
+    """When and where runs of two sessions on four workers happened, half a day apart; made up."""
+    rng = np.random.default_rng(seed)
+    free = np.array([0.0, 1.5, 2.0, 2.5])
+    parts = []
+    for session in (1, 2):
+        for _ in range(60):
+            worker = int(free.argmin())
+            took = float(rng.gamma(2.0, 3.0))
+            parts.append((free[worker], took, f"node1:{4100 + 100 * session + worker}", session, rng.random() < 0.06))
+            free[worker] += took + 0.3
+        free += 43_200
+    start, took, worker, sessions, failed = zip(*parts, strict=True)
+    return xr.Dataset(
+        {
+            "start_s": ("run", 1.7e9 + np.array(start)),
+            "runtime_s": ("run", np.array(took)),
+            "worker": ("run", np.array(worker, dtype=object)),
+            "session": ("run", np.array(sessions)),
+            "status": ("run", np.where(failed, "failed", "done")),
+        },
+        attrs={"workflow": "magnet"},
+    )
+
+
+def many_runs() -> xr.Dataset:
+    """The same many times over, on as many nodes."""
+    made = [runs(seed).assign(worker=("run", [f"node{seed}:{k % 4}" for k in range(120)])) for seed in range(40)]
+    return xr.concat(made, "run")
+
+
 FIGURES = {
     "heatmap": (magnet, {"x": "temperature", "y": "lattice_size", "value": "magnetisation"}),
     "heatmap facets": (
@@ -136,6 +174,12 @@ FIGURES = {
     "tornado random": (networks, {"value": "accuracy"}),
     "convergence": (magnet, {"value": "magnetisation"}),
     "convergence few": (critical, {"value": "magnetisation"}),
+    "failure_map": (magnet, {}),
+    "runtime": (magnet, {}),
+    "memory": (costly, {}),
+    "timeline": (runs, {}),
+    "timeline many": (many_runs, {}),
+    "utilisation": (runs, {}),
 }
 """Name, which begins with the type, and what it is drawn of with which options."""
 
