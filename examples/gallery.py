@@ -169,7 +169,7 @@ FIGURES = {
     "pareto": (networks, {"objectives": {"accuracy": "max", "runtime_s": "min"}, "hue": "optimiser"}),
     "main_effects": (magnet, {"value": "magnetisation"}),
     "main_effects random": (networks, {"value": "accuracy"}),
-    "interaction": (magnet, {"x": "temperature", "hue": "lattice_size", "value": "energy"}),
+    "interaction": (magnet, {"x": "temperature", "hue": "lattice_size", "value": "magnetisation"}),
     "tornado": (complete, {"value": "magnetisation"}),
     "tornado random": (networks, {"value": "accuracy"}),
     "convergence": (magnet, {"value": "magnetisation"}),

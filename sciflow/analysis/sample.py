@@ -133,9 +133,13 @@ def factor_of(name: str, column: Column, *, binned: bool = True) -> Factor:
 def _binned(name: str, levels: list[Any], codes: NDArray[np.int64]) -> Factor:
     import pandas as pd  # noqa: PLC0415  brought already by whoever has results
 
-    cut: Any = pd.qcut(np.array(levels, dtype=np.float64)[codes], N_BINS, duplicates="drop", precision=3)
-    used, codes = np.unique(np.asarray(cut.codes, dtype=np.int64), return_inverse=True)
-    return Factor(name, tuple(cut.categories[used]), codes)
+    numbers = np.array(levels, dtype=np.float64)[codes]
+    edges = np.unique(np.quantile(numbers, np.linspace(0, 1, N_BINS + 1)))
+    used, codes = np.unique(np.searchsorted(edges[1:-1], numbers, side="left"), return_inverse=True)
+    # short edges are read more easily, as long as they tell bins apart
+    short = np.array([float(f"{edge:.3g}") for edge in edges])
+    shown: list[float] = (short if len(np.unique(short)) == len(edges) else edges).tolist()
+    return Factor(name, tuple(pd.Interval(shown[at], shown[at + 1]) for at in used.tolist()), codes)
 
 
 def seeded(function: Callable[..., Any], seed: int = 0) -> dict[str, Any]:

@@ -80,6 +80,16 @@ class Sensitivity:
             "permutation": "loss of R² when shuffled",
         }[self.method]
 
+    @property
+    def brief(self) -> str:
+        """The method in a few words."""
+        return {
+            "grid": "exact, of all combinations",
+            "sobol": "of Saltelli's points",
+            "morris": "of trajectories of Morris",
+            "permutation": f"by a random forest, R² {1 - (self.unexplained or 0.0):.2f}",
+        }[self.method]
+
     def __str__(self) -> str:
         return (
             f"sensitivity of {self.metric} ({self.n:,} values): {self.why}\n{self.table.to_string(float_format='%.3g')}"

@@ -91,16 +91,11 @@ def _draw_means(axes: Axes, found: Convergence) -> str:
         colour = OKABE_ITO[at]
         n, mean, low, high = (part[column].to_numpy() for column in ("n", "mean", "ci_low", "ci_high"))
         axes.plot(n, mean, "o-", color=colour, label=", ".join(texts) or "_mean", zorder=3)
-        axes.fill_between(n, low, high, color=colour, alpha=0.15, linewidth=0, zorder=2, gid="band")
+        sure = n > min(2, n.max() - 1)  # the interval of two values is so wide that it would hide all others
+        axes.fill_between(n[sure], low[sure], high[sure], color=colour, alpha=0.15, linewidth=0, zorder=2, gid="band")
         axes.axhline(mean[-1], color=colour, linewidth=0.5, linestyle=":", zorder=1)
     if differing:
         axes.legend(loc="best")
-    # the interval of two values is so wide that it would hide all others
-    n, mean, low, high = (found.running[column].to_numpy() for column in ("n", "mean", "ci_low", "ci_high"))
-    if (n > 2).any():
-        bottom, top = min(low[n > 2].min(), mean.min()), max(high[n > 2].max(), mean.max())
-        margin = 0.05 * (top - bottom) or 0.5
-        axes.set_ylim(bottom - margin, top + margin)
     return f"band: {found.confidence:.0%} interval of the mean"
 
 

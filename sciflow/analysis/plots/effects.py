@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _MOST_PARAMETERS: Final = 8
-_MOST_TICKS: Final = 24
+_MOST_TICKS: Final = 16
 _GAP: Final = 1.0
 
 
@@ -101,7 +101,7 @@ def main_effects(
                 fontsize="small",
             )
             ticks += places[::step].tolist()
-            texts += label_values(part.index.tolist())[::step]
+            texts += _labels(part.index.tolist())[::step]
             if at:
                 axes.axvline(
                     start - (1 + _GAP) / 2, color="#e0e0e0", linewidth=mpl.rcParams["axes.linewidth"], zorder=0
@@ -113,8 +113,18 @@ def main_effects(
         axes.yaxis.set_label_text(label)
         add_grid(axes)
         left_out = f"{len(wanted) - len(shown)} more parameters are not shown" if len(wanted) > len(shown) else ""
-        add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", left_out])
+        binned = [name for name, part in parts.items() if any(map(_is_bin, part.index))]
+        bins = f"{' and '.join(binned)} in bins" if binned else ""
+        add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", bins, left_out])
     return cast("Figure", axes.get_figure(root=True))
+
+
+def _labels(values: list[Any]) -> list[str]:
+    return label_values([float(f"{one.mid:.2g}") if _is_bin(one) else one for one in values])
+
+
+def _is_bin(value: Any) -> bool:
+    return hasattr(value, "mid")
 
 
 def _draw_one(axes: Axes, places: Any, part: pd.DataFrame, colour: str) -> None:

@@ -81,10 +81,10 @@ def tornado(
         )
         axes.yaxis.set_ticks(places.tolist(), labels=[str(name) for name in bars.index])
         axes.invert_yaxis()
-        axes.xaxis.set_label_text(f"{found.measure} of {value}")
+        axes.xaxis.set_label_text(f"{value}: {found.measure}")
         axes.axvline(0.0, color="#333333", linewidth=mpl.rcParams["axes.linewidth"], zorder=5)
         add_grid(axes, "x")
         more = f"{len(found.table) - len(bars)} more are not shown" if len(found.table) > len(bars) else ""
         interval = f"black: {found.confidence:.0%} interval" if sure.any() else ""
-        add_note(axes, [found.why, interval, more])
+        add_note(axes, [found.brief, interval, more])
     return cast("Figure", axes.get_figure(root=True))
