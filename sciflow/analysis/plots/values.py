@@ -145,7 +145,7 @@ class Rows:
             n_finer = len(pd.unique(finer))
             if n_finer > n_keys:
                 found.append(name)
-                if 2 * len(pool) < len(keys):  # what has a value of its own in each variant determines everything
+                if 2 * len(pool) <= len(keys):  # what has a value of its own in each variant determines everything
                     keys, n_keys = pd.factorize(finer)[0], n_finer
         return tuple(found)
 
@@ -185,7 +185,7 @@ def read_rows(
     infinite: dict[str, int] = {}
     for array, values in zip(wanted, flat, strict=False):
         name = cast("str", array.name)
-        is_parameter = name in known
+        is_parameter = name not in dataset.data_vars  # or a place along an array, which is known as well as one
         if not is_parameter and not done.all():
             values = _blanked(values, ~done)  # noqa: PLW2901  a failed variant has a runtime, which is no result
         if not is_parameter and values.dtype.kind == "f":

@@ -127,8 +127,16 @@ def test_colours_can_be_told_apart_without_red_or_green() -> None:
 
     seen = [np.array(mpl.colors.to_rgb(colour)) for colour in OKABE_ITO[:6]]
     matrices = {
-        "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-        "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "deuteranopia": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.01182, 0.04294, 0.968881],
+        ],
+        "protanopia": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
     }
     for matrix in matrices.values():
         labs = [lab(np.clip(np.array(matrix) @ linear(colour), 0, 1)) for colour in seen]
