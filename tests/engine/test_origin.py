@@ -170,3 +170,16 @@ def test_nobody_waits_for_a_capture_that_is_no_longer_wanted(project, tmp_path):
 
     assert not [*Path(tmp_path / "sweep").rglob("*.tmp")]
     assert capturing.record(Sources())["frozen"]["n_files"] == 0
+
+
+def test_what_is_submitted_with_minimal_capture_is_not_looked_at_either(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(project)
+    workflow = sciflow.ExperimentalWorkflow("w")
+    workflow.add_task("work", eval(compile("lambda a: a", str(project / "run.py"), "eval")))
+    workflow.add_parameter_space({"a": [1]})
+    engine = sciflow.Engine("inline", directory=tmp_path / "sweeps", capture="minimal")
+
+    order = Order.of(engine, workflow.validate(), None, {})
+
+    assert order.origin.code == {"repository": None, "capture": "minimal"}
+    assert not (tmp_path / "sweeps").exists()
