@@ -33,6 +33,7 @@ from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.description import describe_sweep
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.origins import origins_of
+from sciflow.store.reproductions import keep_reproduction, reproductions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -580,6 +581,29 @@ class Results:
         One whose tasks ran in several, because they run in jobs of different kinds, counts in each of them.
         """
         return count_environments(self._assembled)
+
+    def add_reproduction(self, report: Path | str) -> None:
+        """Keep what somebody else found who computed variants of this sweep again: `reproductions` has it then.
+
+        Parameters
+        ----------
+        report
+            The ``reproduction-report.json`` that ``sciflow reproduce`` wrote.
+
+        Raises
+        ------
+        StoreError
+            It is no such report, or of another sweep.
+        """
+        keep_reproduction(self._directory, Path(report))
+
+    def reproductions(self) -> list[dict[str, Any]]:
+        """Reports of others who computed variants again, the oldest first.
+
+        ``verdict``, ``metrics``, ``variants``, ``step`` (the environment that was built), ``environment`` and more, as
+        of `sciflow.ReproductionReport`.
+        """
+        return reproductions(self._directory)
 
     def to_prov(self) -> ProvDocument:
         """The provenance in the W3C's terms: a `prov.model.ProvDocument`, which writes itself as JSON, XML or PROV-N.

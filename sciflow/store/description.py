@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from sciflow.store.reproductions import in_short
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,6 +50,8 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
             Jobs of a batch system in which its workers ran: session, id, node, how it ended, log.
         ``environments``
             What results were computed in, by digest; see `sciflow.provenance.environment.capture_environment`.
+        ``reproductions``
+            What came of it when others computed variants again; see `sciflow.store.reproductions`.
     """
     definitions = directory.definitions()
     definition = definitions[-1] if definitions else {}
@@ -66,6 +70,7 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
         "energy_kwh": sum(measured) if measured else None,
         "jobs": list(_jobs(directory.path / "events")),
         "environments": directory.environments(),
+        "reproductions": in_short(directory),
     }
 
 

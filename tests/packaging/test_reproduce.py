@@ -17,13 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow import interpreter
+from sciflow.analysis.results import open_results
 from sciflow.cli.main import main
-from sciflow.errors import PackageError
+from sciflow.errors import FormatError, PackageError, SweepMismatchError
 from sciflow.packaging import layout
 from sciflow.packaging.rebuild import Answer, Attempt
 from sciflow.packaging.reproduce import reproduce_package, spread, variables_of
 from sciflow.testing import packages
 from sciflow.testing.programs import ScriptedPrograms
+from sciflow.testing.sweeps import known_outcome_sweep
 
 STUDY = """
 import math
@@ -172,6 +174,32 @@ def test_recorded_threads_are_restored(package: Path, tmp_path: Path, monkeypatc
     assert report.restored["OMP_NUM_THREADS"] == "7"
     (threads,) = (one for one in report.metrics if one.metric == "threads")
     assert "'unset' recorded, '7' now" in threads.words
+
+
+def test_the_author_adds_a_report_to_the_sweep_that_it_is_of(package: Path, tmp_path: Path) -> None:
+    programs = ScriptedPrograms(["uv"], lambda _: Answer(1, "", "no"))
+    report = reproduce_package(package, 1, "uv", yes=True, programs=programs, tell=lambda _: None)
+    report.save(tmp_path)
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(tmp_path / "in")
+    mine = open_results(tmp_path / "in" / layout.RECORDS)
+    other = open_results(known_outcome_sweep(tmp_path / "other").path)
+    (tmp_path / "newer.json").write_text(json.dumps({**report.to_dict(), "schema": 2}))
+
+    mine.add_reproduction(tmp_path / "reproduction-report.json")
+    mine.add_reproduction(tmp_path / "reproduction-report.json")
+
+    assert mine.reproductions() == [report.to_dict()]
+    (told,) = mine.metadata["reproductions"]
+    assert (told["package_id"], told["exit_code"]) == (report.package_id, 7)
+    with pytest.raises(SweepMismatchError, match="'known_outcome'"):
+        other.add_reproduction(tmp_path / "reproduction-report.json")
+    for name, words in (("none.json", "cannot read"), ("in/verify.py", "no JSON"), ("newer.json", "schema 2")):
+        with pytest.raises(FormatError, match=words):
+            mine.add_reproduction(tmp_path / name)
+    with pytest.raises(FormatError, match="no report"):
+        mine.add_reproduction(tmp_path / "in" / layout.RECORD)
+    assert other.reproductions() == []
 
 
 def test_a_package_that_was_changed_is_not_run(package: Path, tmp_path: Path, monkeypatch) -> None:
