@@ -32,8 +32,9 @@ def effort(material: Material) -> Iterator[Block]:
     took_s = found.variants.total_s + found.shared_s
     facts = [
         ("took", f"{render_seconds(took_s)} of computing on {render_count(found.n_workers, 'worker')}"),
-        ("core-hours", f"{float(material.metadata['core_hours']):.3g}"),
     ]
+    if hours := float(material.metadata["core_hours"]):  # sessions tell when they end
+        facts.append(("core-hours", f"{hours:.3g}"))
     if found.bottleneck is not None and len(found.tasks) > 1:
         share = max(task.share for task in found.tasks)
         facts.append(("bottleneck", f"{found.bottleneck}, with {share:.0%} of the time of all tasks"))

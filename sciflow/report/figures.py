@@ -87,7 +87,7 @@ def drawn(
     width, height = (round(_CSS_PIXELS * inches) for inches in figure.get_size_inches().tolist())
     return Picture(
         file_name_of(spec.name),
-        spec.name.replace("_", " "),
+        _titled(spec.name.replace("_", " ")),
         alternative(spec, shown),
         image,
         media,
@@ -95,6 +95,10 @@ def drawn(
         height,
         csv_of(spec.name, shown) if len(shown) else None,
     )
+
+
+def _titled(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def image_of(figure: Figure) -> tuple[bytes, Any]:

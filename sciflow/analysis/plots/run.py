@@ -62,6 +62,11 @@ class Course:
     unit: str
 
     @property
+    def n_in_row(self) -> int:
+        """How many workers share a row."""
+        return -(-len(self.names) // MOST_ROWS)
+
+    @property
     def length(self) -> float:
         """From the first start to the last end."""
         return float(self.end.max())
@@ -93,7 +98,7 @@ def timeline(runs: xr.Dataset, *, title: str | None = None, style: str | None = 
         Nothing has run.
     """
     course = course_of(runs)
-    n = min(len(course.names), MOST_ROWS)
+    n = -(-len(course.names) // course.n_in_row)
     with drawing(runs, ax, style, title=title, size=(1.25, float(np.clip(0.25 + 0.06 * n, 0.45, 1.4)))) as axes:
         words = _draw_bars(axes, course) if len(course.start) <= MOST_BARS else _draw_shares(axes, course)
         _set_time(axes, course)
@@ -296,9 +301,8 @@ def _cross(axes: Axes, x: Floats, y: NDArray[np.int64]) -> None:
 
 def _rows(course: Course) -> tuple[NDArray[np.int64], list[str]]:
     """The row of each run, and what is to be said of rows that several workers share."""
-    n = len(course.names)
-    each = -(-n // MOST_ROWS)
-    return course.worker // each, [f"{each} workers of {n:,} in a row"] if each > 1 else []
+    each = course.n_in_row
+    return course.worker // each, [f"each row: {each} of {len(course.names):,} workers"] if each > 1 else []
 
 
 def _name_rows(axes: Axes, course: Course) -> None:
@@ -310,7 +314,7 @@ def _name_rows(axes: Axes, course: Course) -> None:
         axes.yaxis.set_label_text(f"worker on {hosts.pop()}" if short else "worker")
     else:
         axes.yaxis.set_label_text(f"{n:,} workers")
-        axes.yaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
+        axes.set_yticks([])
 
 
 def _set_time(axes: Axes, course: Course) -> None:
