@@ -53,6 +53,7 @@ NOT_VALUES = {
     "TaskContext": "belongs to one run",
     "attach": "is a function",
     "create_reproducibility_package": "is a function",
+    "open_package": "is a function",
     "open_results": "is a function",
     "plots": "is a module",
     "reproduce_package": "is a function",
