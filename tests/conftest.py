@@ -39,6 +39,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(f"slurm-{item.path.stem}"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Linear algebra in tests takes one thread: where processes share cores, more of them wait spinning."""
+    import numpy as np
+    import scipy.linalg
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KMP_DUPLICATE_LIB_OK", "")  # which the next import sets, for whatever tests start
+        patch.delenv("KMP_DUPLICATE_LIB_OK")
+        import threadpoolctl
+    scipy.linalg.inv(np.eye(2))  # has loaded what is limited
+    with threadpoolctl.threadpool_limits(1):
+        yield
+
+
 @dataclass(frozen=True)
 class ThrowAwaySlurm:
     """A real SLURM of four nodes on this machine; `sbatch` and the like see it while the fixture lives."""
