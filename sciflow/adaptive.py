@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
+import importlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -268,10 +268,14 @@ class Optimiser:
         sampler: BaseSampler | Callable[[int], BaseSampler] | None,
         seed: int,
     ) -> None:
-        if importlib.util.find_spec("optuna") is None:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # in a notebook it asks for progress bars that we do not show
+                importlib.import_module("optuna")
+        except ImportError as error:
             raise ResultsError(
                 'an adaptive sweep needs the package optuna, which is not installed; pip install "sciflow[adaptive]"'
-            )
+            ) from error
         self._domain, self._seed = domain, seed
         self._direction: Literal["maximize", "minimize"] = "maximize" if maximize else "minimize"
         self._make = _tree_of_parzen_estimators if sampler is None else sampler if callable(sampler) else None

@@ -162,7 +162,7 @@ def test_arguments_that_are_not_understood_are_told(engine: Engine, more, words)
 
 
 def test_without_optuna_the_extra_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
 
     with pytest.raises(ResultsError, match=r'pip install "sciflow\[adaptive\]"'):
         optimize(workflow_of(), metric="score", space=SPACE, n_variants=3, engine=engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sciflow.analysis.grouping import known_parameters
@@ -58,7 +59,11 @@ def suggest(
     ]
     match around:
         case "optimum":
-            (best,) = find_best(variants, metric, maximize=maximize, where=where, over=over, top=1)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                (best,) = find_best(variants, metric, maximize=maximize, where=where, over=over, top=1)
+            for one in told:  # as said by the line that asked for a suggestion
+                warnings.warn(one.message, stacklevel=3)
             space = around_variant(variants, dict(best), refined, over, factor=factor, extend=extend)
         case "boundary":
             if not isinstance(metric, str):
