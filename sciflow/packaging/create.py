@@ -7,7 +7,6 @@ import getpass
 import hashlib
 import importlib.resources
 import json
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -466,7 +465,7 @@ class _Build:
                 "utf-8", "backslashreplace"
             )
         self._gathered.add(gather.figures(opened))
-        self._gathered.add(gather.report(opened, self._folder))
+        self._gathered.add(gather.report(opened, described.ended))
         self._gathered.add(gather.prov(opened))
 
     def _environments(self) -> dict[str, dict[str, Any]]:
@@ -691,7 +690,8 @@ def _bar(n_bytes: int, *, enabled: bool) -> Generator[Callable[[int], object]]:
         return
     from tqdm import tqdm  # noqa: PLC0415  for people who wait
 
-    with tqdm(total=n_bytes, unit="B", unit_scale=True, desc="packing", file=sys.stderr, leave=False) as bar:
+    # without a terminal it shows nothing
+    with tqdm(total=n_bytes, unit="B", unit_scale=True, desc="packing", leave=False, disable=None) as bar:
         yield bar.update
 
 

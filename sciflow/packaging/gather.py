@@ -9,7 +9,7 @@ import json
 import re
 import tarfile
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -243,19 +243,17 @@ def _images(figure: Any) -> Iterator[tuple[str, bytes]]:
         plt.close(figure)
 
 
-def report(results: Results, folder: Path) -> Gathered:
-    """The page of the sweep, if this release can make one."""
+def report(results: Results, made_at: str) -> Gathered:
+    """The page of the sweep; it says when its newest result was made, and not when the page was."""
+    from sciflow.report.html import render_html  # noqa: PLC0415  brings matplotlib
+    from sciflow.report.page import make_page  # noqa: PLC0415  same
+
     gathered = Gathered()
-    write = getattr(results, "report", None)
-    if write is None:
-        return gathered
-    path = folder / "report.html"
     try:
-        write(path)
-    except (SciflowError, ImportError) as error:
+        page = replace(make_page(results), made=f"Made by sciflow of what was recorded up to {made_at}.")
+        gathered.members[layout.REPORT] = render_html(page).encode()
+    except SciflowError as error:
         gathered.left_out.append(f"report.html: {error}")
-    if path.is_file():
-        gathered.members[layout.REPORT] = path
     return gathered
 
 

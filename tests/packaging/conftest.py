@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-SCRIPT = '''
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCRIPT = """
 import numpy as np
 import sciflow
 from helper import scaled
@@ -33,14 +36,14 @@ workflow.add_task("simulate", simulate, depends_on=["prepare"], units={"energy":
 workflow.add_input("input.csv")
 workflow.add_parameter_space({"n": [4, 8], "rate": [1, 2, 3]})
 results = sciflow.Engine("inline", progress=False).execute_parameter_sweep(workflow)
-'''
-HELPER = '''
+"""
+HELPER = """
 SCALE = 2.0
 
 
 def scaled(x):
     return SCALE * x
-'''
+"""
 
 
 def run_script(folder: Path, script: str = "study.py") -> None:

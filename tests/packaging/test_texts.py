@@ -9,7 +9,8 @@ from sciflow.packaging import texts
 
 
 def record(**more):
-    return {"title": "A sweep", "workflow": "flow", "authors": [], "license": None, "made_at": "2026-01-02T03:04", **more}
+    known = {"title": "A sweep", "workflow": "flow", "authors": [], "license": None, "made_at": "2026-01-02T03:04"}
+    return {**known, **more}
 
 
 def test_the_state_of_the_code_is_told_in_a_sentence() -> None:
@@ -27,7 +28,7 @@ def test_the_state_of_the_code_is_told_in_a_sentence() -> None:
         ("Ada Lovelace", {"family-names": "Lovelace", "given-names": "Ada"}),
         ("de la Cruz, Juana", {"family-names": "de la Cruz", "given-names": "Juana"}),
         ("Plato", {"family-names": "Plato"}),
-        ("A. Body (Uni: \"X\")", {"family-names": "Body", "given-names": "A.", "affiliation": 'Uni: "X"'}),
+        ('A. Body (Uni: "X")', {"family-names": "Body", "given-names": "A.", "affiliation": 'Uni: "X"'}),
     ],
 )
 def test_authors_are_cited_by_family_and_given_names(author, expected) -> None:
