@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import re
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from matplotlib.image import imread
 
 from sciflow.batch.site import read_site
 from sciflow.cli.main import main
@@ -162,7 +165,10 @@ def test_the_tour_is_stored_as_it_ran_without_errors_and_says_nothing_of_the_mac
 
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert not [one for cell in cells for one in cell["outputs"] if one["output_type"] == "error"]
-    assert len([one for cell in cells for one in cell["outputs"] if "image/png" in one.get("data", ())]) >= 2
+    shown = [one.get("data", {}) for cell in cells for one in cell["outputs"]]
+    figures = [one["image/png"] for one in shown if "image/png" in one]
+    assert all(imread(io.BytesIO(base64.b64decode("".join(one)))).std() > 0 for one in figures)
+    assert len(figures) >= 2
     assert not re.findall(r"/(?:home|root|tmp|work|Users)/", text)
     assert len(text) < 300_000
 
