@@ -1,7 +1,8 @@
-"""Every type of figure that sciflow draws, over two sweeps, as PNG files in a folder.
+"""Every type of figure that sciflow draws, as PNG files in a folder.
 
-The sweeps are made here, in memory: a two-dimensional magnet near its critical temperature, with replicates, failures
-and what has not run yet; and small networks at random learning rates. To see them as a paper has them::
+The results are made up here: a two-dimensional magnet near its critical temperature, with replicates, failures and what
+has not run yet; small networks at random learning rates; and when runs happened on some workers. To see them as a paper
+has them::
 
     python examples/gallery.py gallery --style paper
 """
@@ -10,11 +11,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 import sciflow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CRITICAL_TEMPERATURE = 2 / np.log(1 + np.sqrt(2))
 
@@ -192,14 +197,17 @@ def main() -> None:
     parser.add_argument("--format", default="png", choices=["png", "pdf", "svg"])
     parser.add_argument("--only", nargs="*", help="types of figures")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
     for name, (make, keywords) in FIGURES.items():
         kind = name.split()[0]
-        if options.only and kind not in options.only:
-            continue
-        figure = getattr(sciflow.plots, kind)(make(), **keywords, style=options.style)
-        for path in sciflow.plots.save_figure(figure, options.folder / name.replace(" ", "_"), [options.format]):
-            print(path)
+        if not options.only or kind in options.only:
+            save(getattr(sciflow.plots, kind)(make(), **keywords, style=options.style), name, options)
+
+
+def save(figure: Figure, name: str, options: argparse.Namespace) -> None:
+    """Write one figure and say where."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for path in sciflow.plots.save_figure(figure, options.folder / name.replace(" ", "_"), [options.format]):
+        print(path)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.collections import PathCollection
 
 from sciflow.analysis.plots.style import MARKERS, OKABE_ITO, ordered_colours
 from sciflow.errors import ResultsError
@@ -83,7 +85,7 @@ def add_legend(axes: Axes, hue: Hue, handles: Iterable[Any] | None = None) -> No
         return
     shown, labels = axes.get_legend_handles_labels()
     chosen = list(shown if handles is None else handles)
-    axes.legend(
+    legend = axes.legend(
         chosen,
         labels if handles is None else hue.labels,
         title=hue.column.label,
@@ -91,3 +93,6 @@ def add_legend(axes: Axes, hue: Hue, handles: Iterable[Any] | None = None) -> No
         bbox_to_anchor=(1.0, 1.0),
         alignment="left",
     )
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):  # the points themselves may be tiny
+            handle.set(sizes=[mpl.rcParams["lines.markersize"] ** 2], alpha=1.0)

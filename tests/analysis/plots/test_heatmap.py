@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 from matplotlib.colors import LogNorm, to_rgba
@@ -141,9 +139,3 @@ def test_a_long_title_is_broken_into_lines(drawn) -> None:
     figure = drawn(Grid(a=[1], b=[1]), [1.0], title="a title that goes on and on " * 6)
 
     assert figure.get_suptitle().count("\n") >= 2
-
-
-def test_no_window_system_is_touched(drawn) -> None:
-    drawn(Grid(a=[1, 2], b=[1, 2]), np.arange(4.0))
-
-    assert "matplotlib.pyplot" not in sys.modules
