@@ -17,7 +17,7 @@ from sciflow.engine.compactor import Compactor
 from sciflow.engine.documentation import refuse_undocumented
 from sciflow.engine.journal import Journal
 from sciflow.engine.ledger import Ledger
-from sciflow.engine.loop import Ending, Loop
+from sciflow.engine.loop import Ending, Loop, Tally
 from sciflow.engine.origin import CodeCapture, folder_of
 from sciflow.engine.outlook import learn
 from sciflow.engine.output import remove_empty
@@ -152,7 +152,7 @@ class Driver:
             self._finish_results()
             self._compactor.close()
             session.end(ended)
-            if "changed_inputs" in ended:  # which variants are in doubt is known only now
+            if ended.keys() & {"changed_inputs", "energy"}:  # what is in doubt, and what it took, is known only now
                 self._refresher.start()
                 self._finish_results()
         if ending == "stopped":
@@ -226,7 +226,7 @@ class Driver:
                 workers = workers or self._start(work, definition, setting)
                 self._capture.finish()
                 ending = loop.run(workers)
-                self._refresher.start()  # workers take a moment to close
+                self._refresher.start(_ended(ledger, loop.tally))  # workers take a moment to close
             finally:
                 if workers is not None:
                     workers.close()
@@ -235,13 +235,7 @@ class Driver:
         ledger.clear()
         remove_empty(self._directory.path / "logs")
         tally = loop.tally
-        ended = {
-            "done": ledger.n_done,
-            "failed": ledger.n_failed,
-            "busy_s": round(tally.busy_s, 3),
-            "worker_s": round(tally.worker_s, 3),
-            "core_s": round(tally.core_s, 3),
-        }
+        ended = _ended(ledger, tally)
         busy = tally.busy_s / tally.worker_s if tally.worker_s else None
         self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))
         journal.tell("sweep.finished" if ending == "finished" else "sweep.stopped", **ended, reason=loop.reason)
@@ -352,6 +346,17 @@ class Driver:
 
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _ended(ledger: Ledger, tally: Tally) -> dict[str, Any]:
+    """What the end of a session says of what was done in it."""
+    return {
+        "done": ledger.n_done,
+        "failed": ledger.n_failed,
+        "busy_s": round(tally.busy_s, 3),
+        "worker_s": round(tally.worker_s, 3),
+        "core_s": round(tally.core_s, 3),
+    }
 
 
 def _kept(n_done: int, plan: Plan) -> str:

@@ -11,6 +11,8 @@ from sciflow.errors import StoreError
 from sciflow.store.consolidate import Consolidation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sciflow.store.directory import SweepDirectory
 
 EVERY_S = 120.0
@@ -47,10 +49,10 @@ class Refresher:
         elif self._thread is not None and not self._thread.is_alive():
             self._thread = None
 
-    def start(self) -> None:
-        """Start a refresh of everything that is committed now."""
+    def start(self, ending: Mapping[str, object] | None = None) -> None:
+        """Start a refresh of everything that is committed now, with what the session's end will say."""
         self.finish()
-        self._thread = threading.Thread(target=self._write, name="sciflow-refresh")
+        self._thread = threading.Thread(target=self._write, args=(ending,), name="sciflow-refresh")
         self._thread.start()
 
     def finish(self) -> str:
@@ -66,11 +68,11 @@ class Refresher:
         if prepared is not None:
             prepared.close()
 
-    def _write(self) -> None:
+    def _write(self, ending: Mapping[str, object] | None) -> None:
         begun = time.monotonic()
         try:
             prepared, self._prepared = self._prepared, None
-            (prepared or Consolidation(self._directory)).write()
+            (prepared or Consolidation(self._directory)).write(ending)
             self._complaint = ""
         except StoreError as error:
             segments = self._directory.segments

@@ -6,6 +6,7 @@ On a full disk the HDF5 library may end the process it runs in, so neither a dri
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from sciflow.store.commits import RESULTS_NAME
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _CANNOT_WRITE = 3  # exit status; the reason is on standard error
@@ -55,11 +56,13 @@ class Consolidation:
             text=True,
         )
 
-    def write(self, *, timeout_s: float | None = None) -> Path:
+    def write(self, ending: Mapping[str, object] | None = None, *, timeout_s: float | None = None) -> Path:
         """Write the file with all that is committed now, and return its path; once.
 
         Parameters
         ----------
+        ending
+            What the newest session's end will say, if it has only that left to do.
         timeout_s
             Give up after so many seconds.
 
@@ -71,7 +74,7 @@ class Consolidation:
             The sweep cannot be read, or the time is over.
         """
         try:
-            _, complaint = self._child.communicate("write\n", timeout=timeout_s)
+            _, complaint = self._child.communicate(f"{json.dumps(dict(ending or {}))}\n", timeout=timeout_s)
         except subprocess.TimeoutExpired as error:
             self.close()
             raise StoreError(
@@ -122,15 +125,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", help="the sweep directory")
     parser.add_argument("--layout", choices=["auto", "dense", "flat"], default="auto")
     parser.add_argument("--all-arrays", action="store_true", help="also when arrays are more than a gigabyte")
-    parser.add_argument("--wait", action="store_true", help="write when a line comes on standard input")
+    parser.add_argument(
+        "--wait", action="store_true", help="write when standard input says what the session's end will"
+    )
     given = parser.parse_args(arguments)
     # only the child loads HDF5
     from sciflow.store.results_file import write_results  # noqa: PLC0415
 
-    if given.wait and not sys.stdin.readline():
+    said = sys.stdin.readline() if given.wait else "{}"
+    if not said:
         return 0  # whoever started us is gone, or needs us no more
     try:
-        write_results(SweepDirectory.open(given.directory), given.layout, all_arrays=given.all_arrays)
+        directory = SweepDirectory.open(given.directory)
+        write_results(directory, given.layout, all_arrays=given.all_arrays, ending=json.loads(said))
     except StoreWriteError as error:
         print(error, file=sys.stderr)  # noqa: T201  the parent reads it
         return _CANNOT_WRITE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.store.reproductions import in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sciflow.store.directory import SweepDirectory
@@ -17,8 +17,13 @@ SCHEMA: Final = 1
 """Version of what `describe_sweep` gives; it rises when a key changes its meaning or goes away."""
 
 
-def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
+def describe_sweep(directory: SweepDirectory, ending: Mapping[str, object] | None = None) -> dict[str, Any]:
     """All that is kept of a sweep besides its records.
+
+    Parameters
+    ----------
+    ending
+        What the newest session's end will say, for a driver that has only that left to do.
 
     Returns
     -------
@@ -56,6 +61,8 @@ def describe_sweep(directory: SweepDirectory) -> dict[str, Any]:
     definitions = directory.definitions()
     definition = definitions[-1] if definitions else {}
     sessions = directory.sessions()
+    if ending:
+        sessions[-1] |= ending
     measured = [float(one["energy_kwh"]) for one in sessions if "energy_kwh" in one]
     return {
         "schema": SCHEMA,

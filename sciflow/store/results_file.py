@@ -42,6 +42,7 @@ def write_results(
     layout: Literal["auto", "dense", "flat"] = "auto",
     *,
     all_arrays: bool = False,
+    ending: Mapping[str, object] | None = None,
 ) -> Path:
     """Write ``results.h5`` of all that is committed now, and return its path.
 
@@ -54,6 +55,8 @@ def write_results(
         As for `assemble`.
     all_arrays
         Include the arrays also when they are more than a gigabyte.
+    ending
+        What the newest session's end will say, if it has only that left to do.
 
     Raises
     ------
@@ -65,10 +68,13 @@ def write_results(
     assembled = assemble(directory, layout)
     temporary = directory.path / f".{RESULTS_NAME}.{ProcessName.of_this_process().tag}.tmp"
     commits = Commits.of(directory, assembled.snapshot)
+    metadata = describe_sweep(directory, ending)
+    origins = origins_of(directory.definitions(), metadata["sessions"], assembled)
+    metadata["origins"] = [one.to_dict() for one in origins]
     try:
         with NetcdfFile(temporary) as file:
             left_out = _Writer(file, assembled).write(all_arrays=all_arrays)
-            _describe(file, directory, assembled, commits, left_out)
+            _describe(file, assembled, commits, left_out, metadata)
         descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -95,17 +101,14 @@ def remove_leftovers(directory: SweepDirectory) -> None:
 
 
 def _describe(
-    file: NetcdfFile, directory: SweepDirectory, assembled: Assembled, commits: Commits, left_out: list[str]
+    file: NetcdfFile, assembled: Assembled, commits: Commits, left_out: list[str], metadata: dict[str, Any]
 ) -> None:
     file.attribute("Conventions", "CF-1.11")
-    file.attribute("title", directory.workflow)
+    file.attribute("title", metadata["sweep"]["workflow"])
     file.attribute("sciflow_format", 1)
     file.attribute("sciflow_commits", commits.to_dict())
     if left_out:
         file.attribute("sciflow_left_out", left_out)
-    metadata = describe_sweep(directory)
-    origins = origins_of(directory.definitions(), metadata["sessions"], assembled)
-    metadata["origins"] = [one.to_dict() for one in origins]
     text = json.dumps(metadata)
     if len(text) > _MOST_METADATA_CHARACTERS and "space" in assembled.definition:
         # a space of millions of listed points is in the coordinates anyway

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import sciflow
 from sciflow.analysis.metadata import differences, provenance_text
@@ -210,6 +211,8 @@ def test_core_hours_count_each_core_of_a_worker(tmp_path: Path) -> None:
 
     assert session["core_s"] == pytest.approx(2 * session["worker_s"], abs=0.01)
     assert results.metadata["core_hours"] == session["core_s"] / 3600 > 0
+    with xr.open_dataset(results.results_file, engine="h5netcdf") as dataset:
+        assert json.loads(dataset.attrs["sciflow_metadata"])["core_hours"] == session["core_s"] / 3600
 
 
 # --------------------------------------------------------------------------------------------------------------- PROV
