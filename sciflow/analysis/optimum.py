@@ -155,12 +155,14 @@ def find_optimum(
     score, best = ranking.score, int(ranking.candidates[0])
     half = score.half_width(confidence)
     value = float(score.mean[best])
+    with np.errstate(invalid="ignore"):  # of infinite values
+        worse_by = np.where(score.mean == value, 0.0, np.abs(score.mean - value))
     frame = ranking.frame(members).assign(
         mean=score.mean[members],
         ci_low=(score.mean - half)[members],
         ci_high=(score.mean + half)[members],
         n=score.n[members],
-        worse_by=np.abs(score.mean[members] - value),
+        worse_by=worse_by[members],
         p_value=p_values,
     )
     return Optimum(
