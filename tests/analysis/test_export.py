@@ -367,6 +367,19 @@ def test_text_that_excel_or_xml_cannot_hold_is_written_otherwise(recorded, tmp_p
     assert [row[names.index("large")] for row in rows] == [str(2**60 + n) for n in range(4)]
 
 
+def test_moments_are_the_same_in_every_kind_of_file(recorded, tmp_path: Path) -> None:
+    moments = [dt.datetime(2024, 2, 29, 23, 59, 59), dt.datetime(1850, 1, 1), dt.datetime(2024, 1, 1, 0, 0, 0, 1234)]  # noqa: DTZ001
+    results = recorded(Axis("when", moments), lambda v: {"year": v["when"].year})
+
+    with results.export(tmp_path / "t.csv").open() as file:
+        assert [dt.datetime.fromisoformat(row["when"]) for row in csv.DictReader(file)] == moments
+    assert pq.read_table(results.export(tmp_path / "t.parquet"))["when"].to_pylist() == moments
+    rows = openpyxl.load_workbook(results.export(tmp_path / "t.xlsx"))["results"].iter_rows(min_row=2, values_only=True)
+    read = [row[1] for row in rows]
+    assert [one if isinstance(one, dt.datetime) else dt.datetime.fromisoformat(str(one)) for one in read] == moments
+    assert [type(one) for one in read] == [dt.datetime, str, str]
+
+
 def test_more_variants_than_a_sheet_has_rows_are_refused_with_a_remedy(results, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("sciflow.analysis.exports.workbook.MOST_ROWS", 17)
 

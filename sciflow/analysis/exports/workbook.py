@@ -128,9 +128,8 @@ def _converter(one: Field) -> Callable[[Any], Any]:
 def _moment(value: Any) -> Any:
     if isinstance(value, int):  # nanoseconds, from which NumPy makes no datetime
         value = np.datetime64(value, "ns").astype("datetime64[us]").item()
-    if isinstance(value, dt.date) and value.year > _FIRST_YEAR:
-        return value
-    return value.isoformat()
+    is_exact = not isinstance(value, dt.datetime) or value.microsecond % 1000 == 0  # a cell keeps milliseconds
+    return value if isinstance(value, dt.date) and value.year > _FIRST_YEAR and is_exact else value.isoformat()
 
 
 def escaped(value: str) -> str:
@@ -153,7 +152,7 @@ def _dictionary(table: ExportTable) -> Iterable[Iterable[Any]]:
     yield []
     notes = [
         "An empty cell: there is no value, or an empty text. NaN, INF and -INF: the value is not a finite number.",
-        f"Whole numbers beyond {_EXACT:,} and dates before {_FIRST_YEAR + 1} are text, for Excel has no such.",
+        f"Text, for Excel has no such: whole numbers beyond {_EXACT:,}, dates before {_FIRST_YEAR + 1}, microseconds.",
         f"Text of more than {_MOST_CHARACTERS:,} characters ends with an ellipsis.",
     ]
     if table.left_out:
