@@ -662,6 +662,8 @@ class Results:
     ) -> dict[str, Figure]:
         """All figures that the workflow asked for, by name; if it asked for none, some that suit the sweep.
 
+        One that cannot be drawn is left out with a warning.
+
         Parameters
         ----------
         directory
@@ -670,27 +672,36 @@ class Results:
             ``"png"``, ``"pdf"`` or ``"svg"``, several if wanted; each file says which sweep and code it shows.
         style
             ``"notebook"``, ``"paper"`` (one column wide) or ``"talk"``.
+
+        Raises
+        ------
+        ResultsError
+            None can be drawn, or this release does not know one that was asked for.
         """
-        specs = self._figures()
-        figures = {name: self._draw(spec, style, None) for name, spec in specs.items()}
-        if not specs:
-            figures = dict(self._chosen_figures(style))
+        specs = list(self._figures().values()) or self._chosen_figures()
+        figures: dict[str, Figure] = {}
+        errors: list[ResultsError] = []
+        for spec in specs:
+            try:
+                figures[spec.name] = self._draw(spec, style, None)
+            except ResultsError as error:
+                errors.append(error)
+        if errors and not figures:
+            raise errors[0]
+        for error in errors:
+            warnings.warn(f"left out: {error}", UserWarning, stacklevel=2)
         if directory is not None:
             from sciflow.analysis.plots.save import save_figures  # noqa: PLC0415  brings matplotlib
 
             save_figures(figures, directory, formats)
         return figures
 
-    def _chosen_figures(self, style: str | None) -> Iterator[tuple[str, Figure]]:
-        """Figures that nobody asked for; one that cannot be drawn is told by a warning."""
+    def _chosen_figures(self) -> list[FigureSpec]:
+        """Figures that nobody asked for, but suit the sweep."""
         from sciflow.analysis.plots.choice import choose_figures  # noqa: PLC0415  brings pandas
 
         criteria = [str(one.get("metric")) for one in self._assembled.definition.get("criteria", ())]
-        for spec in choose_figures(self.dataset, criteria):
-            try:
-                yield spec.name, self._draw(spec, style, None)
-            except ResultsError as error:
-                warnings.warn(f"left out: {error}", UserWarning, stacklevel=4)
+        return list(choose_figures(self.dataset, criteria))
 
     def _marks(self) -> dict[str, str]:
         """What figures and files of these results carry: which sweep it is, and the tree of the code that made them."""

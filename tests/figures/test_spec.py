@@ -69,3 +69,45 @@ def test_what_a_figure_cannot_be_is_an_error_that_names_it(change, says):
 
     assert says in str(caught.value)
     assert "'accuracy'" in str(caught.value)
+
+
+def test_an_unknown_type_lists_the_types_and_the_closest() -> None:
+    with pytest.raises(WorkflowError, match=r"type 'heat_map' is unknown; .*'pareto'.*; did you mean 'heatmap'\?"):
+        parse_figure("map", {"type": "heat_map"})
+
+
+def test_an_unknown_key_lists_the_keys_of_the_type_and_the_closest() -> None:
+    with pytest.raises(WorkflowError, match=r"'line' has type, x, y, hue, band, title; did you mean 'hue'\?"):
+        parse_figure("curve", {"type": "line", "x": "a", "y": "loss", "hues": "b"})
+
+
+def test_a_key_that_is_missing_is_told_with_all_that_are_needed() -> None:
+    with pytest.raises(WorkflowError, match="lacks 'y'; a figure of type 'line' needs x and y"):
+        parse_figure("curve", {"type": "line", "x": "a"})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"type": "line", "x": "a", "y": "b", "band": "se"}, "band must be one of 'ci', 'sd', 'range', 'none'"),
+        ({"type": "pareto", "objectives": {"loss": "down"}}, 'objectives must be like {"accuracy": "max"'),
+        ({"type": "pareto", "objectives": {"loss": "min", "b": "max"}, "label": 1}, "label must be True or False"),
+        ({"type": "line", "x": "a", "y": "b", "title": ""}, "title must be a text"),
+        ("line", "is told by a mapping"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_told(options, says) -> None:
+    with pytest.raises(WorkflowError) as told:
+        parse_figure("figure", options)
+
+    assert says in str(told.value)
+
+
+def test_what_a_figure_names_is_sorted_by_what_it_must_be() -> None:
+    figure = parse_figure("f", {"type": "line", "x": "a", "y": "loss", "hue": "b"})
+
+    assert (figure.parameters, figure.metrics, figure.columns) == (("b",), ("loss",), ("a",))
+    goals = parse_figure("f", {"type": "pareto", "objectives": {"loss": "min", "runtime_s": "min"}})
+    assert goals.metrics == ("loss", "runtime_s")
+    assert goals.to_dict()["objectives"] == {"loss": "min", "runtime_s": "min"}
+    assert parse_figure("f", {key: one for key, one in goals.to_dict().items() if key != "name"}) == goals
