@@ -313,7 +313,9 @@ class ExperimentalWorkflow:
         Parameters
         ----------
         options : mapping
-            ``type`` (``"heatmap"``), ``x_axis``, ``y_axis``, ``value``, and if wanted ``facet_by``, ``title``.
+            ``type``, such as ``"heatmap"``, ``"line"`` or ``"scatter"``, and the keywords of the function of that name
+            in `sciflow.plots`: ``x``, ``y`` and ``value`` of a heatmap, and if wanted ``facet_by`` and ``title``. A
+            type or a key that does not exist is an error that lists those that do.
         """
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]  # users
             raise WorkflowError(f"a figure is named by a text, not {name!r}")
