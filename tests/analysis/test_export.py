@@ -367,6 +367,14 @@ def test_text_that_excel_or_xml_cannot_hold_is_written_otherwise(recorded, tmp_p
     assert [row[names.index("large")] for row in rows] == [str(2**60 + n) for n in range(4)]
 
 
+def test_an_output_that_a_variant_does_not_have_is_missing_and_not_nan(recorded, tmp_path: Path) -> None:
+    outcomes = [{"x": 1.0, "y": math.nan}, {"x": math.nan, "y": 2.0, "only": 3.0}, {"x": 3.0, "y": 4.0}]
+    results = recorded(Axis("n", range(3)), lambda v: outcomes[v["n"]])
+
+    path = results.export(tmp_path / "t.csv", columns=["x", "y", "only"])
+    assert path.read_text() == "x,y,only\n1.0,NaN,\nNaN,2.0,3.0\n3.0,4.0,\n"
+
+
 def test_moments_are_the_same_in_every_kind_of_file(recorded, tmp_path: Path) -> None:
     moments = [dt.datetime(2024, 2, 29, 23, 59, 59), dt.datetime(1850, 1, 1), dt.datetime(2024, 1, 1, 0, 0, 0, 1234)]  # noqa: DTZ001
     results = recorded(Axis("when", moments), lambda v: {"year": v["when"].year})

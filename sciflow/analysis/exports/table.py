@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
+import pandas as pd
 
 from sciflow.errors import ResultsError
 from sciflow.space.table import objects
@@ -199,9 +200,13 @@ def _fields(assembled: Assembled, variants: Variants) -> dict[str, Field]:
     found += _facts(assembled, variants)
     plans = plan_outputs(assembled.snapshot.frames)
     taken = {*(one.name for one in found), *assembled.outputs}
+    partial = _partial(assembled)
     for name, output in assembled.outputs.items():
         if not isinstance(output, ArrayOutput):
-            found += _output_fields(output, plans[name].dtype, variants.done, _origin(name, assembled), taken)
+            present = variants.done
+            if name in partial:  # where it is lacking it reads as NaN
+                present = present & ~pd.isna(np.ravel(output.values))
+            found += _output_fields(output, plans[name].dtype, present, _origin(name, assembled), taken)
     return {one.name: one for one in found}
 
 
@@ -272,7 +277,7 @@ def _whole(
 
 
 def _output_fields(
-    output: ScalarOutput, recorded: np.dtype[Any] | None, done: NDArray[np.bool_], words: str, taken: set[str]
+    output: ScalarOutput, recorded: np.dtype[Any] | None, present: NDArray[np.bool_], words: str, taken: set[str]
 ) -> list[Field]:
     """The column of an output; two for complex numbers."""
     values, attributes = np.ravel(output.values), output.attributes
@@ -280,17 +285,23 @@ def _output_fields(
     words = str(attributes.get("long_name") or words)
     match values.dtype.kind:
         case "c":
-            parts = (("real", np.real(values), "real"), ("imag", np.imag(values), "imaginary"))
+            parts = ((np.real(values), "real"), (np.imag(values), "imaginary"))
             return [
-                _whole(_free(f"{output.name}_{ending}", taken), part, f"{kind} part of {output.name}: {words}", ~done,
-                       role="output", unit=unit)
-                for ending, part, kind in parts
-            ]  # fmt: skip
+                _whole(
+                    _free(f"{output.name}_{kind[:4]}", taken),
+                    part,
+                    f"{kind} part of {output.name}: {words}",
+                    ~present,
+                    role="output",
+                    unit=unit,
+                )
+                for part, kind in parts
+            ]
         case "f" if recorded is not None and recorded.kind in "biu":
             missing = np.isnan(values)
             values = _as_recorded(values, recorded)
         case "f":
-            missing = ~done
+            missing = ~present
         case "M":
             missing = np.isnat(values)
         case "b" | "i" | "u":
@@ -303,6 +314,14 @@ def _output_fields(
                 words = f"{words}; values of several types, as text"
             values = values.astype(object)
     return [_whole(output.name, values, words, missing, role="output", unit=unit)]
+
+
+def _partial(assembled: Assembled) -> set[str]:
+    """Outputs that not all variants that are done have."""
+    headers = [frame.header for frame in assembled.snapshot.frames]
+    schemas = {id(one["columns"]): one["columns"] for one in headers if one["status"] == "done"}
+    names = [{column["name"] for column in columns if column["kind"] == "output"} for columns in schemas.values()]
+    return set().union(*names) - set.intersection(*names) if names else set()
 
 
 def _as_recorded(values: NDArray[Any], recorded: np.dtype[Any]) -> NDArray[Any]:
