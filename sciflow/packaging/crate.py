@@ -119,6 +119,11 @@ def render_crate(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int
 def _entities(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Entity]:
     listed = _files(digests)
     files = {quote(name): _file(name, digests[name], sizes[name]) for name in listed}
+    if told.runs is None:  # whole files stand for the values
+        ports = _ports(told)
+        for name, port in ((layout.SPACE, "input"), (layout.TABLE, "output")):
+            if name in files and port in ports:
+                files[name] |= {"exampleOfWork": ports[port]}
     tool = _tool_id(told, digests)
     actions = list(_actions(told, tool, digests))
     mentioned = [one["@id"] for one in actions if one["@type"] == "CreateAction"]

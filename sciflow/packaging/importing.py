@@ -67,7 +67,7 @@ def import_package(package: Path | str, directory: Path | str = "sweeps", *, nam
     opened = open_package(package)
     if f"{layout.RECORDS}/sweep.json" not in opened.members.sizes:
         raise PackageError(f"{package} was made without results, so there is no sweep to continue; run its code")
-    target = Path(directory) / _folder_name(name or str(opened.record["workflow"]))
+    target = Path(directory) / _folder_name(str(opened.record["workflow"]) if name is None else name)
     if target.exists():
         raise PackageError(f"{target} is there already, and nothing is overwritten; give another --directory")
     try:

@@ -46,10 +46,13 @@ class HashSource:
         Of the file.
     digests
         ``(normalized name, version)`` → ``sha256:…`` of each file of that release.
+    addresses
+        The same → address and SHA-256 of each of those files that is where everybody can get it.
     """
 
     name: str
     digests: Mapping[tuple[str, str], tuple[str, ...]]
+    addresses: Mapping[tuple[str, str], tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,12 @@ class EnvironmentFiles:
     has_hashes: bool
 
 
+_NO_PYLOCK: Final = (
+    "There is no pylock.toml, which needs the address of a file for each package: a uv.lock of the project has them, "
+    "and wheels that come along do without (--wheels)."
+)
+
+
 def environment_files(
     environment: Mapping[str, Any], found: Mapping[str, bytes], wheels: Mapping[str, str] | None = None
 ) -> EnvironmentFiles:
@@ -90,11 +99,15 @@ def environment_files(
     files = {
         "requirements.exact.txt": pins.exact().encode(),
         "requirements.txt": pins.plain().encode(),
-        "pylock.toml": pins.pylock().encode(),
         "environment.yml": pins.conda().encode(),
     }
+    notes = list(pins.notes)
+    if (lock := pins.pylock()) is not None:
+        files["pylock.toml"] = lock.encode()
+    elif pins.packages:
+        notes.append(_NO_PYLOCK)
     files |= {f"found/{name.replace('/', '__')}": scrub_lock(content) for name, content in found.items()}
-    return EnvironmentFiles(files, tuple(pins.notes), pins.has_hashes)
+    return EnvironmentFiles(files, tuple(notes), pins.has_hashes)
 
 
 # --------------------------------------------------------------------------------------------------------------- pins
@@ -121,7 +134,11 @@ class _Pins:
         else:
             self.digests = dict(self.source.digests) if self.source else {}
         wanting = [name for name, version in self._released() if not self.digests.get((normalized(name), version))]
-        self.has_hashes = bool(self.digests) and set(map(normalized, wanting)) <= _INSTALLERS
+        only_installers = set(map(normalized, wanting)) <= _INSTALLERS
+        # a lock that agrees says what the project needs; what else was installed, it does not
+        agreeing = {str(one["name"]) for one in self.environment.get("locks", ()) if one.get("agrees")}
+        agrees = self.source is not None and self.source.name in agreeing
+        self.has_hashes = bool(self.digests) and (only_installers or agrees)
         self.left_out = frozenset(map(normalized, wanting)) if self.has_hashes else frozenset[str]()
         self._tell(wanting)
 
@@ -133,7 +150,7 @@ class _Pins:
         ]
         for name, version in self.packages:
             if normalized(name) in self.left_out:
-                lines.append(f"# {name}=={version}, which installs the others, is in no lock")
+                lines.append(f"# {name}=={version} was there too, and is in no lock")
                 continue
             pin = self._line(name, version, with_address=not self.has_hashes)
             hashes = self.digests.get((normalized(name), version), ()) if self.has_hashes else ()
@@ -151,13 +168,17 @@ class _Pins:
         ]
         return "\n".join(lines) + "\n"
 
-    def pylock(self) -> str:
-        """PEP 751, for the platform on which the sweep ran."""
+    def pylock(self) -> str | None:
+        """PEP 751, for the platform on which the sweep ran; None where files of packages are not known."""
+        released = [(name, version) for name, version in self._released() if normalized(name) not in self.left_out]
+        if not all(self._files_of(name, version) for name, version in released):
+            return None
         lines = ['lock-version = "1.0"', 'created-by = "sciflow"']
         if self.python:
             lines.append(f"requires-python = {_toml('>=' + '.'.join(self.python.split('.')[:2]))}")
         lines += [f"# {note}" for note in self.notes]
-        blocks = [self._pylock_entry(name, version) for name, version in self.packages]
+        kept = [one for one in self.packages if normalized(one[0]) not in self.left_out]
+        blocks = [self._pylock_entry(name, version) for name, version in kept]
         return "\n".join(["\n".join(lines), *(block for block in blocks if block)]) + "\n"
 
     def conda(self) -> str:
@@ -189,6 +210,8 @@ class _Pins:
         elif self.has_hashes:
             where = "of the wheels beside this file" if self.wheel_of else f"from the project's {self._source_name()}"
             self.notes.append(f"The hashes are {where}; they say what an index holds, not what was installed.")
+            if self.left_out:
+                self.notes.append(f"Installed, and in no lock: {', '.join(sorted(self.left_out))}.")
         else:
             why = "the project has no lock file with hashes"
             if self.source is not None:
@@ -198,6 +221,15 @@ class _Pins:
         local = [name for name in self.origins if self._line(name, "", with_address=True).startswith("#")]
         if local:
             self.notes.append(f"From a folder of the authors, and so on no index: {', '.join(sorted(local))}.")
+
+    def _files_of(self, name: str, version: str) -> list[tuple[str, str, str]]:
+        """``path`` or ``url``, where it is, and SHA-256 of the files of a release."""
+        key = (normalized(name), version)
+        if key in self.wheel_of:
+            file, digest = self.wheel_of[key]
+            return [("path", f"wheels/{file}", digest)]
+        addresses = self.source.addresses.get(key, ()) if self.source else ()
+        return [("url", address, digest) for address, digest in addresses]
 
     def _source_name(self) -> str:
         return self.source.name if self.source else "lock"
@@ -222,12 +254,7 @@ class _Pins:
         origin = self.origins.get(name)
         lines = ["", "[[packages]]", f"name = {_toml(normalized(name))}", f"version = {_toml(version)}"]
         if origin is None:
-            wheel = self.wheel_of.get((normalized(name), version))
-            if wheel is not None:
-                file, digest = wheel
-                entry = f"name = {_toml(file)}, path = {_toml('wheels/' + file)}, hashes = {{sha256 = {_toml(digest)}}}"
-                lines.append(f"wheels = [{{{entry}}}]")
-            return "\n".join(lines)
+            return "\n".join([*lines, *_entries(self._files_of(name, version))])
         if origin["kind"] not in _LOCAL and origin.get("commit"):
             part = f", subdirectory = {_toml(origin['subdirectory'])}" if origin.get("subdirectory") else ""
             facts = (
@@ -235,6 +262,18 @@ class _Pins:
             )
             return "\n".join([*lines, f"vcs = {{{facts}{part}}}"])
         return f"\n# {name} {version} came from a folder or archive of the authors"
+
+
+def _entries(files: Iterable[tuple[str, str, str]]) -> list[str]:
+    """The lines of ``pylock.toml`` that say where the files of a package are."""
+    entries: dict[str, str] = {}
+    for kind, place, digest in files:
+        name = place.rpartition("/")[2]
+        hashes = f"{{sha256 = {_toml(digest)}}}"
+        entries[place] = f"{{name = {_toml(name)}, {kind} = {_toml(place)}, hashes = {hashes}}}"
+    wheels = [f"  {entry}," for place, entry in entries.items() if place.endswith(".whl")]
+    others = [f"sdist = {entry}" for place, entry in entries.items() if not place.endswith(".whl")]
+    return [*(["wheels = [", *wheels, "]"] if wheels else []), *others[:1]]
 
 
 def _toml(text: object) -> str:
@@ -305,6 +344,7 @@ def scrub_lock(content: bytes) -> bytes:
 def _hash_source(name: str, content: bytes) -> HashSource | None:
     text = content.decode("utf-8", "replace")
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    addresses: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
     try:
         if name.endswith(".txt"):
             for pin, hashes in _pins_of(text):
@@ -313,11 +353,15 @@ def _hash_source(name: str, content: bytes) -> HashSource | None:
             data = tomllib.loads(text)
             for one in data.get("package") or data.get("packages") or []:
                 if "version" in one:
-                    found[(normalized(one["name"]), one["version"])] += _hashes_in(one)
+                    pin = (normalized(one["name"]), one["version"])
+                    found[pin] += [digest for _, digest in _files_in(one)]
+                    addresses[pin] = tuple(
+                        (url, digest.removeprefix("sha256:")) for url, digest in _files_in(one) if _PUBLIC.match(url)
+                    )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
         return None
     digests = {pin: tuple(sorted(set(hashes))) for pin, hashes in found.items() if hashes}
-    return HashSource(name, digests) if digests else None
+    return HashSource(name, digests, addresses) if digests else None
 
 
 def _pins_of(text: str) -> Iterable[tuple[tuple[str, str], list[str]]]:
@@ -326,12 +370,15 @@ def _pins_of(text: str) -> Iterable[tuple[tuple[str, str], list[str]]]:
             yield (normalized(match["name"]), match["version"]), _HASH.findall(line)
 
 
-def _hashes_in(package: Mapping[str, Any]) -> list[str]:
-    """Of uv, Poetry, PDM and PEP 751."""
+def _files_in(package: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Address (empty where none is told) and ``sha256:…`` of the files of a package, of uv, Poetry, PDM and PEP 751."""
     files = [*package.get("wheels", ()), *package.get("files", ())]
     files += [package["sdist"]] if isinstance(package.get("sdist"), dict) else []
-    hashes = [one.get("hash") or f"sha256:{one.get('hashes', {}).get('sha256', '')}" for one in files]
-    return [one for one in hashes if re.fullmatch(r"sha256:[0-9a-f]{64}", one)]
+    told = [
+        (str(one.get("url", "")), one.get("hash") or f"sha256:{one.get('hashes', {}).get('sha256', '')}")
+        for one in files
+    ]
+    return [one for one in told if re.fullmatch(r"sha256:[0-9a-f]{64}", one[1])]
 
 
 def download_wheels(requirements: str, folder: Path) -> list[Path]:

@@ -48,7 +48,7 @@ def test_hashes_come_from_the_projects_lock_where_it_has_all_of_them() -> None:
     assert made.has_hashes
     text = made.files["requirements.exact.txt"].decode()
     assert f"numpy==2.1.0 \\\n    --hash={HASH}\n" in text
-    assert "# pip==24.0, which installs the others" in text
+    assert "# pip==24.0 was there too, and is in no lock" in text
     assert "--hash" not in made.files["requirements.txt"].decode()
     assert made.files["found/requirements.txt"] == LOCK
 
@@ -69,15 +69,51 @@ def test_wheels_that_come_along_are_locked_by_their_own_hashes() -> None:
     assert package["wheels"][0]["hashes"] == {"sha256": "ab" * 32}
 
 
-def test_other_tools_read_what_is_written() -> None:
-    made = environment_files(ENVIRONMENT, {})
+UV_LOCK = f"""
+version = 1
+
+[[package]]
+name = "numpy"
+version = "2.1.0"
+sdist = {{ url = "https://files.pythonhosted.org/packages/numpy-2.1.0.tar.gz", hash = "sha256:{"cd" * 32}" }}
+wheels = [
+    {{ url = "https://files.pythonhosted.org/packages/numpy-2.1.0-cp312-cp312-linux.whl", hash = "{HASH}" }},
+    {{ url = "https://pypi.corp/packages/numpy-2.1.0-cp313-cp313-linux.whl", hash = "{HASH}" }},
+]
+"""
+
+
+def test_a_lock_with_public_addresses_makes_another_after_pep_751() -> None:
+    made = environment_files({"packages": {"numpy": "2.1.0"}}, {"uv.lock": UV_LOCK.encode()})
 
     lock = tomllib.loads(made.files["pylock.toml"].decode())
     assert lock["lock-version"] == "1.0"
-    assert {one["name"] for one in lock["packages"]} == {"numpy", "tool-box", "pip", "fork"}
+    (package,) = lock["packages"]
+    assert [one["url"].rpartition("/")[2] for one in package["wheels"]] == ["numpy-2.1.0-cp312-cp312-linux.whl"]
+    assert package["sdist"]["hashes"] == {"sha256": "cd" * 32}
+    assert "pylock.toml" not in environment_files({"packages": {"numpy": "2.2.0"}}, {"uv.lock": UV_LOCK.encode()}).files
+
+
+def test_what_a_lock_that_agrees_does_not_name_is_told_and_not_needed() -> None:
+    environment = {
+        "packages": {"numpy": "2.1.0", "Tool_Box": "1", "py-spy": "1"},
+        "locks": [{"name": "requirements.txt", "agrees": True}],
+    }
+    made = environment_files(environment, {"requirements.txt": LOCK})
+
+    assert made.has_hashes
+    assert "# py-spy==1 was there too, and is in no lock" in made.files["requirements.exact.txt"].decode()
+    assert "py-spy==1" in lines(made, "requirements.txt")
+    assert any("in no lock: py-spy" in note for note in made.notes)
+
+
+def test_conda_reads_versions() -> None:
+    made = environment_files(ENVIRONMENT, {})
+
     conda = yaml.safe_load(made.files["environment.yml"])
     assert conda["dependencies"][:2] == ["python=3.12.1", "pip"]
     assert conda["dependencies"][2] == {"pip": ["numpy==2.1.0", "Tool_Box==1"]}
+    assert any("no pylock.toml" in note for note in made.notes)
 
 
 def test_a_conda_environment_is_told_as_one() -> None:
