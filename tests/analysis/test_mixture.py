@@ -62,7 +62,7 @@ def test_every_table_says_which_results_are_of_older_code(mixed: Results, tmp_pa
     with h5py.File(mixed.results_file) as file:
         assert file["stale"][:].astype(bool).ravel().tolist() == expected
     assert "10 done (7 by older code)" in repr(mixed)
-    assert "10 (7 by older code)" in mixed._repr_html_()
+    assert "10 done (7 by older code)" in mixed._repr_html_()
 
 
 def test_a_sweep_of_one_code_has_no_such_column_and_understands_the_condition(tmp_path: Path) -> None:
