@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from sciflow.store.assembled import Assembled
 
-CPU_S: Final = 600
+CPU_S: Final = 300
 MEMORY_BYTES: Final = 64 << 30
 """Of addresses, of which a numeric library takes many and uses few."""
 
@@ -71,13 +71,13 @@ def examine(package: Container, scratch: Path) -> Iterator[Finding]:
     if layout.RECORDS in files.values() or package.below(f"{layout.RECORDS}/"):
         try:
             yield from _check_records(package, record, table, scratch)
-        except (SciflowError, ValueError, KeyError, IndexError, TypeError, OSError) as error:
+        except (SciflowError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             yield _wrong(layout.RECORDS, f"cannot be read ({type(error).__name__}: {error})")
     results = files.get("results")
     if isinstance(results, str) and results in package:
         try:
             yield from _check_results(package, results, table, scratch)
-        except (ValueError, KeyError, IndexError, TypeError, OSError, RuntimeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
             yield _wrong(results, f"cannot be read as results ({type(error).__name__}: {error})")
 
 
@@ -89,13 +89,27 @@ def _read_table(package: Container, name: object) -> dict[str, NDArray[np.str_]]
     """The columns of the table as texts; none if there is no table."""
     if not isinstance(name, str) or name not in package:
         return {}
+    csv.field_size_limit(package.limits.text_bytes)  # a text may be an output
     with package.open(name) as file, io.TextIOWrapper(file, "utf-8", newline="") as lines:
         rows = list(csv.reader(lines))
     if not rows:
         return {}
     header, *body = rows
     columns = list(zip(*body, strict=True)) if body else [()] * len(header)
-    return {name: np.array(column, dtype=np.str_) for name, column in zip(header, columns, strict=True)}
+    mark = _missing_mark(package)
+    return {
+        name: np.array(["" if one == mark else one for one in column], dtype=np.str_)
+        for name, column in zip(header, columns, strict=True)
+    }
+
+
+def _missing_mark(package: Container) -> str:
+    """What stands in the table for no value, as its dictionary says."""
+    try:
+        dictionary = json.loads(package.read(layout.DICTIONARY))
+        return str(dictionary["resources"][0]["schema"]["missingValues"][0])
+    except (KeyError, ValueError, IndexError, TypeError, OSError):
+        return ""
 
 
 # ------------------------------------------------------------------------------------------------------- records
@@ -266,15 +280,18 @@ def differing(values: NDArray[Any], texts: NDArray[np.str_]) -> NDArray[np.bool_
         case "m":
             return _differing_times(np.asarray(pd.to_timedelta(texts)), values)
         case "b":
-            return texts != np.where(values, "True", "False")
+            return np.char.lower(texts) != np.where(values, "true", "false")
         case _:
-            written = np.array([_text(value) for value in values.tolist()], dtype=np.str_)
-            return written != texts
+            listed = values.tolist()
+            written = np.array([_text(value) for value in listed], dtype=np.str_)
+            is_bool = np.array([isinstance(value, bool) for value in listed], dtype=np.bool_)
+            return np.where(is_bool, np.char.lower(texts) != np.char.lower(written), texts != written)
 
 
 def _differing_numbers(values: NDArray[Any], texts: NDArray[np.str_]) -> NDArray[np.bool_]:
     kind = np.dtype(np.float64) if values.dtype.kind == "f" else values.dtype
-    plain = np.where(texts == "True", "1", np.where(texts == "False", "0", texts))
+    lowered = np.char.lower(texts)
+    plain = np.where(lowered == "true", "1", np.where(lowered == "false", "0", texts))
     try:
         read = np.where(plain == "", "nan" if kind.kind == "f" else "0", plain).astype(kind)
     except (ValueError, OverflowError):
