@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
 
     from sciflow.analysis.plots.style import Style
 
@@ -143,6 +145,16 @@ def keep_style(axes: Iterable[Axes]) -> None:
                 )
             axis.offsetText.set_fontsize(size)
         one.tick_params(grid_color=mpl.rcParams["grid.color"], grid_linewidth=mpl.rcParams["grid.linewidth"])
+
+
+def add_colour_bar(axes: Axes | Sequence[Axes], shown: Any, label: str) -> Colorbar:
+    """Say which colour is which number, beside the axes; opaque, however faint the points are."""
+    first = axes[0] if isinstance(axes, Sequence) else axes
+    bar = first.figure.colorbar(shown, ax=axes, label=label, pad=0.02, aspect=30)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1.0)
+    cast("Any", bar.outline).set_visible(False)
+    return bar
 
 
 def add_note(axes: Axes, words: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from matplotlib.tri import Triangulation
 
 from sciflow.analysis.plots.axes import is_logarithmic, set_scale
-from sciflow.analysis.plots.canvas import add_note, drawing, wrapped
+from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, wrapped
 from sciflow.analysis.plots.cells import bin_numbers
 from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
@@ -115,7 +115,7 @@ def contour(
             )
             words.append("dots: results")
         _fit(axes, field)
-        _bar(axes, shown, rows[value].label)
+        add_colour_bar(axes, shown, rows[value].label)
         add_note(axes, words + words_on_lacks(rows))
     return cast("Figure", axes.get_figure(root=True))
 
@@ -301,7 +301,17 @@ def _hatch_background(axes: Axes, field: Field, rows: Rows) -> list[str]:
     )
     words = ["hatched: no result"] if len(field.lacks) or field.grid is None else []
     if len(field.lacks) and rows.failed.any():
-        axes.plot(field.lacks[:, 0], field.lacks[:, 1], "x", color=FAILED, zorder=4, gid="failed", clip_on=False)
+        size = mpl.rcParams["lines.markersize"] * float(np.clip((50 / len(field.lacks)) ** 0.5, 0.2, 1.0))
+        axes.plot(
+            field.lacks[:, 0],
+            field.lacks[:, 1],
+            "x",
+            color=FAILED,
+            markersize=size,
+            zorder=4,
+            gid="failed",
+            clip_on=False,
+        )
         words.append(f"{CROSS}: failed or not run")
     return words
 
@@ -309,11 +319,6 @@ def _hatch_background(axes: Axes, field: Field, rows: Rows) -> list[str]:
 def _fit(axes: Axes, field: Field) -> None:
     for low_high, values in ((axes.set_xlim, field.x_values), (axes.set_ylim, field.y_values)):
         low_high(float(values.min()), float(values.max()))
-
-
-def _bar(axes: Axes, shown: Any, label: str) -> None:
-    bar = axes.figure.colorbar(shown, ax=axes, label=label, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)
 
 
 def _three(axes: Any, field: Field) -> list[tuple[Any, NDArray[np.float64]]]:

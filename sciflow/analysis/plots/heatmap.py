@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm, Normalize
 
 from sciflow.analysis.labels import label_values
 from sciflow.analysis.plots.axes import set_ticks
-from sciflow.analysis.plots.canvas import add_note, drawing, no_axes, panels, wrapped
+from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, no_axes, panels, wrapped
 from sciflow.analysis.plots.cells import sort_into_cells
 from sciflow.analysis.plots.marks import words_on_infinite, words_on_mean
 from sciflow.analysis.plots.style import CROSS, FAILED, GREY, NO_RESULT, colour_map, is_dark
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MOST_NUMBERS: Final = 64
 """Panels of so many cells or fewer have the numbers written into them, if there is room."""
 _MOST_TICKS: Final = 16
+_MOST_CROSSES: Final = 1000  # cells of a panel; of more, each is smaller than a cross
 _MOST_HATCHED: Final = 4000  # more are too small for a pattern to be seen, and slow
 _MANY_ORDERS: Final = 1e3  # positive values that span so much get a logarithmic scale of colours
 _LETTER: Final = 0.62  # width of a digit relative to the size of the font
@@ -95,7 +96,7 @@ def heatmap(
             digits = _number_format(found) if found.panels[0].mean.size <= MOST_NUMBERS else None
             image = _draw_panel(ax, found.panels[0], found, _common_scale(found), digits)
             ax.set(xlabel=across.label, ylabel=up.label)
-            _add_bar(ax.figure, image, [ax], metric, found)
+            _add_bar([ax], image, metric, found)
             add_note(ax, _words(found, metric, rows.n_infinite.get(value, 0)))
         return cast("Figure", ax.get_figure(root=True))
     with panels(dataset, style) as (figure, chosen):
@@ -134,7 +135,7 @@ def _draw_panels(figure: Figure, style: Style, found: Panels, columns: tuple[Col
             one.set_xlabel(x.label)
             one.tick_params(axis="x", labelbottom=True)
     assert image is not None
-    _add_bar(figure, image, axes, value, found)
+    _add_bar(axes, image, value, found)
 
 
 def _panel_size(found: Panels, style: Style) -> tuple[float, float]:
@@ -180,8 +181,12 @@ def _draw_panel(axes: Axes, panel: Panel, found: Panels, norm: Normalize, digits
         aspect="auto",
         interpolation="none",
     )
+    failed = np.argwhere(panel.is_lacking & (panel.n_failed > 0))
     hatch_cells(axes, np.argwhere(panel.is_lacking)[:, ::-1])
-    _mark(axes, np.argwhere(panel.is_lacking & (panel.n_failed > 0)), "x", "failed", color=FAILED, **_size(1.0))
+    if panel.mean.size <= _MOST_CROSSES:
+        _mark(axes, failed, "x", "failed", color=FAILED, **_size(1.0))
+    else:
+        _fill(axes, failed[:, ::-1], facecolor=FAILED, linewidth=0, gid="failed")
     corners = np.argwhere(panel.is_partial) + np.array([0.32, 0.36])
     _mark(axes, corners, "o", "partial", color="white", markeredgecolor="black", **_size(0.8))
     if digits is not None:
@@ -194,19 +199,15 @@ def hatch_cells(axes: Axes, cells: NDArray[np.int64]) -> None:
     """Grey, hatched squares of side 1 around the places (x, y)."""
     if not len(cells):
         return
-    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
     few = len(cells) <= _MOST_HATCHED
-    axes.add_collection(
-        PolyCollection(
-            cast("Any", cells[:, None, :] + corners),
-            facecolor=NO_RESULT,
-            edgecolor="#9a9a9a" if few else "none",
-            hatch="////" if few else None,
-            linewidth=0,
-            gid="no result",
-        ),
-        autolim=False,
-    )
+    edge, hatch = ("#9a9a9a", "////") if few else ("none", None)
+    _fill(axes, cells, facecolor=NO_RESULT, edgecolor=edge, hatch=hatch, linewidth=0, gid="no result")
+
+
+def _fill(axes: Axes, cells: NDArray[np.int64], **look: Any) -> None:
+    """Squares of side 1 around places (x, y)."""
+    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    axes.add_collection(PolyCollection(cast("Any", cells[:, None, :] + corners), **look), autolim=False)
 
 
 def _mark(axes: Axes, cells: NDArray[Any], marker: str, gid: str, **look: Any) -> None:
@@ -264,9 +265,8 @@ def _set_ticks(axes: Axes, found: Panels) -> None:
         spine.set_visible(False)
 
 
-def _add_bar(figure: Any, image: AxesImage, axes: list[Axes], value: Column, found: Panels) -> None:
-    bar = figure.colorbar(image, ax=axes, label=value.label, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)
+def _add_bar(axes: list[Axes], image: AxesImage, value: Column, found: Panels) -> None:
+    bar = add_colour_bar(axes, image, value.label)
     if not found.means.size:
         bar.set_ticks([])
 
@@ -279,7 +279,8 @@ def _words(found: Panels, value: Column, n_infinite: int) -> list[str]:
     if lacking:
         words.append("hatched: no result")
     if any((panel.is_lacking & (panel.n_failed > 0)).any() for panel in shown):
-        words.append(f"{CROSS}: failed")
+        few = shown[0].mean.size <= _MOST_CROSSES
+        words.append(f"{CROSS}: failed" if few else "orange: failed")
     if any(panel.is_partial.any() for panel in shown):
         words.append("dot: some variants of the mean have no result")
     if any((panel.n_variants == 0).any() for panel in shown):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 
 from sciflow.analysis.plots.axes import add_grid, set_axis, set_scale
 from sciflow.analysis.plots.canvas import add_note, drawing
@@ -80,7 +81,8 @@ def line(
     along, value = rows[x], rows[y]
     there = need_values(rows, along, value)
     hues = hue_of(None if hue is None else rows[hue])
-    levels, binned = _levels(along, hues, int(there.sum()))
+    alone = not any(_differ(one[there]) for one in rows.others.values())
+    levels, binned = _levels(along, hues, int(there.sum()), alone=alone)
     hue_levels = () if hues.levels is None else (hues.levels,)
     groups, n_groups = combine(*hue_levels, levels)
     summary = summarise(groups, n_groups, value.numbers, band)
@@ -103,12 +105,20 @@ def line(
     return cast("Figure", axes.get_figure(root=True))
 
 
-def _levels(along: Column, hues: Hue, n: int) -> tuple[Levels, bool]:
-    """The places along x; numbers that hardly ever come twice go into bins, for a line through each is a tangle."""
+def _differ(values: NDArray[Any]) -> bool:
+    return len(pd.unique(values)) > 1
+
+
+def _levels(along: Column, hues: Hue, n: int, *, alone: bool) -> tuple[Levels, bool]:
+    """The places along x, and whether they are bins.
+
+    Where other parameters change as well, numbers that hardly ever come twice go into bins, for a line from each to the
+    next would be a tangle.
+    """
     if along.is_parameter and not along.is_numeric:
         return along.levels, False
     levels = along.levels if along.is_parameter else None
-    if levels is not None and (len(levels) <= _MOST_MEANS or n / len(levels) / len(hues) >= _FEW_PER_MEAN):
+    if levels is not None and (alone or len(levels) <= _MOST_MEANS or n / len(levels) / len(hues) >= _FEW_PER_MEAN):
         return levels, False
     if float(np.nanmax(along.numbers)) == float(np.nanmin(along.numbers)):
         return along.levels, False

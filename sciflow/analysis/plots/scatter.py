@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from sciflow.analysis.plots.axes import add_grid, set_axis
-from sciflow.analysis.plots.canvas import add_note, drawing
+from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing
 from sciflow.analysis.plots.hue import add_legend
 from sciflow.analysis.plots.marks import mark_failures, need_values, words_on_lacks
 from sciflow.analysis.plots.points import MOST_POINTS, draw_hexagons, draw_points, spread
@@ -69,11 +69,11 @@ def scatter(
         words: list[str] = []
         if int(there.sum()) > MOST_POINTS and colour is None:
             counts = draw_hexagons(axes, *places)
-            _bar(axes, counts, "variants per hexagon")
+            add_colour_bar(axes, counts, "variants per hexagon")
         else:
             points, hues = draw_points(axes, *places, colour)
             if points is not None and colour is not None:
-                _bar(axes, points, colour.label)
+                add_colour_bar(axes, points, colour.label)
             add_legend(axes, hues)
         add_grid(axes, "both")
         words += mark_failures(axes, rows, places[0]) if across.is_parameter else words_on_lacks(rows)
@@ -85,10 +85,3 @@ def _places(axis: Any, column: Column) -> NDArray[np.float64]:
     """Where the points are along an axis; those of one category are moved beside each other."""
     places = set_axis(axis, column)
     return places if column.is_numeric or not column.is_parameter else spread(places)
-
-
-def _bar(axes: Axes, shown: Any, label: str) -> None:
-    bar = axes.figure.colorbar(shown, ax=axes, label=label, pad=0.02, aspect=30)
-    if bar.solids is not None:
-        bar.solids.set_alpha(1.0)
-    bar.outline.set_visible(False)

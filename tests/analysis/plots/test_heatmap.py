@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import LogNorm, to_rgba
 
 from sciflow.analysis.plots import heatmap
-from sciflow.analysis.plots.style import NO_RESULT
+from sciflow.analysis.plots.style import CROSS, FAILED, NO_RESULT
 from sciflow.space import Axis, Grid, Zip
 
 
@@ -81,6 +81,22 @@ def test_cells_that_are_not_in_the_space_stay_empty_and_this_is_said(drawn) -> N
 
     assert not hatched_in(panels_of(figure)[0])
     assert figure.get_supxlabel() == "empty: not in the space"
+
+
+def test_failures_are_crossed_or_in_a_large_panel_coloured(drawn) -> None:
+    small = drawn(Grid(a=[1, 2], b=[1, 2]), [1.0, 2.0, np.nan, np.nan], status=["done", "done", "failed", "missing"])
+    (cross,) = [one for one in panels_of(small)[0].lines if one.get_gid() == "failed"]
+    assert cross.get_xydata().tolist() == [[1, 0]]
+    assert small.get_supxlabel() == f"hatched: no result · {CROSS}: failed"
+
+    values = np.arange(2500.0)
+    values[7] = np.nan
+    status = np.where(np.isnan(values), "failed", "done")
+    large = drawn(Axis("b", range(50)) * Axis("a", range(50)), values, status=status)
+    (cells,) = [one for one in panels_of(large)[0].collections if one.get_gid() == "failed"]
+    assert cells.get_paths()[0].vertices[0].tolist() == [6.5, -0.5]
+    assert cells.get_facecolor().tolist() == [list(to_rgba(FAILED))]
+    assert large.get_supxlabel() == "hatched: no result · orange: failed"
 
 
 def test_variants_that_are_left_out_are_told(drawn) -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from sciflow import plots
 from sciflow.analysis.plots.style import CROSS, FAILED
-from sciflow.space import Axis, Grid
+from sciflow.space import Axis, Grid, Zip
 
 
 def lines_of(figure):
@@ -80,12 +80,23 @@ def test_crosses_stand_where_variants_failed(flat) -> None:
 def test_numbers_that_hardly_repeat_are_put_into_bins_and_it_is_said(flat) -> None:
     rng = np.random.default_rng(0)
     x = 10 ** rng.uniform(-4, 0, 400)
-    figure = plots.line(flat(Axis("rate", np.sort(x)), np.log10(np.sort(x))), "rate", "value")
+    space = Zip(rate=x.tolist(), share=rng.uniform(size=400).tolist())
+
+    figure = plots.line(flat(space, np.log10(x)), "rate", "value")
 
     (line,) = lines_of(figure)
     assert len(line.get_xdata()) == 20
     assert line.get_ydata() == pytest.approx(np.log10(line.get_xdata()), abs=0.15)
     assert "rate in 20 bins; 95 % CI of the mean" in figure.axes[0].texts[0].get_text()
+
+
+def test_one_curve_of_many_points_is_drawn_as_it_is(flat) -> None:
+    x = np.linspace(0, 10, 1000)
+
+    (line,) = lines_of(plots.line(flat(Axis("a", x), np.sin(x)), "a", "value"))
+
+    assert line.get_xydata().tolist() == np.stack([x, np.sin(x)], axis=1).tolist()
+    assert line.get_marker() == ""
 
 
 def test_an_array_for_each_variant_is_a_line_along_its_dimension() -> None:
