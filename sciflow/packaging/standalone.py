@@ -499,7 +499,25 @@ def read_record(package: Container) -> tuple[dict[str, Any], list[Finding]]:
     if not isinstance(schema, int) or schema > SCHEMA:
         what = f"the package has schema {schema}; this release knows {SCHEMA}"
         return {}, [Finding("error", "format", RECORD, what, "check it with a newer sciflow")]
-    return known, []
+    return _in_shape(known)
+
+
+def _in_shape(record: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
+    """The record with every part that others rely on of the kind that they expect."""
+    findings: list[Finding] = []
+    for key, kind in (("counts", int), ("files", str), ("environments", str), ("code", None), ("run", None)):
+        part = record.get(key, {})
+        is_so = isinstance(part, dict)
+        if is_so and kind is not None:
+            is_so = all(isinstance(value, kind) for value in cast("dict[str, object]", part).values())
+        if not is_so:
+            findings.append(_lacks(RECORD, f"has no {key!r} that can be read"))
+        record = {**record, key: part if is_so else {}}
+    inputs = record.get("inputs", [])
+    if not isinstance(inputs, list) or not all(isinstance(one, dict) for one in cast("list[object]", inputs)):
+        findings.append(_lacks(RECORD, "has no 'inputs' that can be read"))
+        inputs = []
+    return {**record, "inputs": inputs}, findings
 
 
 def _lacks(name: str, what: str, remedy: str = "ask the author for a complete package") -> Finding:
@@ -625,6 +643,7 @@ def _check_table(package: Container, table: str, record: Mapping[str, Any]) -> I
     statuses: Counter[str] = Counter()
     ids: Counter[str] = Counter()
     silent = 0
+    csv.field_size_limit(package.limits.text_bytes)  # a text may be an output
     with package.open(table) as file, io.TextIOWrapper(file, "utf-8", "replace", newline="") as lines:
         for row in csv.DictReader(lines):
             ids[row.get("variant") or ""] += 1

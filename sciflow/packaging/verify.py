@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sciflow.packaging.match import Level
 
-_PATIENCE_S: Final = 900.0
+_PATIENCE_S: Final = 600.0
 _TEXTS: Final = (
     ".py",
     ".json",
@@ -189,7 +189,8 @@ def verify_package(
             environment = None
             if basics.record:
                 findings += _paths_and_secrets(package)
-                environment = _match(package, basics.record)
+                environment, problems = _match(package, basics.record)
+                findings += problems
                 if exit_code(findings) != 4:  # what is not safe is not looked into any further
                     findings += examined(place)
     except UnsafeError as error:
@@ -210,14 +211,20 @@ def _strict(environment: EnvironmentMatch | None) -> Iterator[Finding]:
         yield Finding("error", "environment", "", what, "build one from data/environment, as `sciflow reproduce` does")
 
 
-def _match(package: Container, record: Mapping[str, Any]) -> EnvironmentMatch | None:
-    recorded = read_json(package, str(record.get("files", {}).get("environment")))
-    if not isinstance(recorded, dict):
-        return None
+def _match(package: Container, record: Mapping[str, Any]) -> tuple[EnvironmentMatch | None, list[Finding]]:
+    name = str(record["files"].get("environment"))
+    recorded = read_json(package, name)
+    if recorded is None:
+        return None, []
     import_module("numpy")  # its numeric libraries are part of what is compared
     from sciflow.provenance.environment import capture_environment  # noqa: PLC0415  where there is something to compare
 
-    return match_environments(recorded, capture_environment())
+    here = capture_environment()
+    try:
+        return match_environments(recorded, here), []
+    except (AttributeError, TypeError, ValueError) as error:
+        what = f"cannot be read as the description of an environment ({error})"
+        return None, [Finding("error", "consistency", name, what, "the package was edited, or made wrongly")]
 
 
 def _paths_and_secrets(package: Container) -> Iterator[Finding]:

@@ -207,6 +207,50 @@ def test_a_record_that_does_not_fit_is_told(change, words: str, good, tmp_path: 
     assert exit_code(findings) == (0 if "where to get it" in words else 5)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.update(files=[]),
+        lambda r: r.update(counts="x"),
+        lambda r: r["counts"].update(done="6"),
+        lambda r: r.update(inputs="x"),
+        lambda r: r.update(inputs=[1]),
+        lambda r: r["files"].update(results=["a"]),
+        lambda r: r.update(run=None),
+        lambda r: r.update(code="x"),
+        lambda r: r.update(environments=3),
+    ],
+)
+def test_a_record_of_another_shape_is_a_finding_and_no_traceback(change, good, tmp_path: Path) -> None:
+    files = packages.with_json(good, layout.RECORD, change)
+
+    with opened(packages.write_zip(tmp_path / "x.zip", packages.in_crate_too(files))) as package:
+        basics = check_basics(package)
+
+    assert exit_code(basics.findings) == 5
+    assert "that can be read" in "".join(map(str, basics.findings))
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"@graph": NaN}', b'{"@graph": [3, {"@id": 3, "@type": "File"}]}', b""]
+)
+def test_metadata_that_are_none_are_a_finding_or_say_nothing(content: bytes, good, tmp_path: Path) -> None:
+    files = packages.with_manifests({**good, layout.CRATE: content})
+
+    with opened(packages.write_zip(tmp_path / "x.zip", files)) as package:
+        assert exit_code(check_basics(package).findings) in {0, 5}
+
+
+def test_a_description_of_an_environment_that_is_none_is_a_finding(good, tmp_path: Path) -> None:
+    name = next(name for name in good if name.startswith("data/environment/") and name.endswith(".json"))
+    files = packages.in_crate_too({**good, name: b'{"python": 3, "packages": []}'})
+
+    report = verify_package(packages.write_zip(tmp_path / "x.zip", files))
+
+    assert (report.exit_code, report.environment) == (5, None)
+    assert "description of an environment" in str(report)
+
+
 def test_a_space_that_was_edited_does_not_fit_the_records(good, tmp_path: Path) -> None:
     def edit(definition) -> None:
         text = json.dumps(definition["space"]).replace("0.001", "0.002")
