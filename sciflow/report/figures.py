@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from sciflow.analysis.plots.choice import choose_figures
 from sciflow.analysis.plots.registry import PLOTS
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 MOST_FIGURES: Final = 24
 _MOST_SVG_BYTES: Final = 200_000
-_DPI: Final = 180  # of pictures that are too large as SVG
+_MOST_PNG_BYTES: Final = 250_000
+_DPI: Final = 150  # of pictures that are too large as SVG
 _CSS_PIXELS: Final = 96  # of an inch
 _OF_MEANS: Final = {"heatmap", "line", "bar", "contour", "surface"}
 """Types that show means of variants that agree in what the figure names."""
@@ -109,9 +111,13 @@ def image_of(figure: Figure) -> tuple[bytes, Any]:
         figure.savefig(vector, format="svg")
     if len(vector.getvalue()) <= _MOST_SVG_BYTES:
         return vector.getvalue(), "image/svg+xml"
-    pixels = io.BytesIO()
+    pixels, fewer = io.BytesIO(), io.BytesIO()
     figure.savefig(pixels, format="png", dpi=_DPI)
-    return pixels.getvalue(), "image/png"
+    if len(pixels.getvalue()) <= _MOST_PNG_BYTES:
+        return pixels.getvalue(), "image/png"
+    # a cloud of points in all its shades takes megabytes, in 256 of them a third
+    Image.open(pixels).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(fewer, format="png")
+    return fewer.getvalue(), "image/png"
 
 
 def data_of(dataset: xr.Dataset, spec: FigureSpec) -> pd.DataFrame:

@@ -84,9 +84,7 @@ def _sensitivity(material: Material, names: list[str]) -> Iterator[Block]:
             except ResultsError:
                 continue
             why = f"{found.why[:1].upper()}{found.why[1:]}."
-            yield table_of(
-                f"Sensitivity of {name}: {found.measure} and more", found.table, most=40, index=True, note=why
-            )
+            yield table_of(f"Sensitivity of {name}: {found.measure}", found.table, most=40, index=True, note=why)
             break
 
 

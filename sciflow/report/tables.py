@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-MOST_CSV_ROWS: Final = 5_000
-"""Rows of a file within the page; ten of them leave it below 5 MB."""
+MOST_CSV_ROWS: Final = 2_500
+"""Rows of a file within the page, of which there may be some ten."""
 
 LACK: Final = "\N{EN DASH}"
 """What stands where there is no value."""

@@ -224,8 +224,8 @@ def test_a_page_of_very_many_variants_is_bounded(recorded, tmp_path, read):
     links = [link for link in page.all("a") if "download" in link.attributes]
     assert links
     for link in links:
-        assert len(data_of(link)) <= 5_000
-    assert "every 4th of 20,000 rows" in page.text
+        assert len(data_of(link)) <= 2_500
+    assert "every 8th of 20,000 rows" in page.text
 
 
 def test_a_report_replaces_the_one_that_is_there(known, tmp_path):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOST_PANELS: Final = 9
-_MOST_POINTS: Final = 1_500
+_MOST_POINTS: Final = 300
 _MOST_LEVELS: Final = 40
 _N_COLUMNS: Final = 3
 _BYTES: Final = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
