@@ -151,7 +151,11 @@ class Variants:
                 f"output {name!r} is an array for each variant; this needs one number: "
                 f"reduce it in the task, or take it from results.dataset[{name!r}]"
             )
-        raise unknown_metric(name, [*self._assembled.outputs, "runtime_s", "attempt"])
+        error = unknown_metric(name, [*self._assembled.outputs, "runtime_s", "attempt"])
+        if self.done.any():
+            raise error
+        counts = ", ".join(f"{n:,} {status}" for status, n in self.counts().items())
+        raise ResultsError(f"{error}; no variant has a result yet ({counts}), and results.failures() says what failed")
 
     def array_output(self, name: str) -> ArrayOutput | None:
         """An output with an array per variant; None if there is none of that name."""

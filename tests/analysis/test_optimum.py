@@ -251,3 +251,12 @@ def test_an_infinite_value_that_wins_or_is_averaged_is_told(recorded) -> None:
         assert results.find_optimal_parameters("y", maximize=False) == {"a": 1}
     with pytest.raises(ResultsError, match="'y' has infinite values, so it cannot be scaled"):
         results.find_optimal_parameters({"y": 1})
+
+
+def test_where_nothing_has_finished_an_unknown_metric_says_so(recorded) -> None:
+    results = recorded({"a": [1, 2]}, lambda v: Failure.of(ValueError("no"), "work") if v["a"] == 1 else None)
+
+    with pytest.raises(
+        ResultsError, match=r"no metric 'y'.*no variant has a result yet \(0 done, 1 failed"
+    ):
+        results.find_optimal_parameters("y")
