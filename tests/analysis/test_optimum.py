@@ -256,7 +256,5 @@ def test_an_infinite_value_that_wins_or_is_averaged_is_told(recorded) -> None:
 def test_where_nothing_has_finished_an_unknown_metric_says_so(recorded) -> None:
     results = recorded({"a": [1, 2]}, lambda v: Failure.of(ValueError("no"), "work") if v["a"] == 1 else None)
 
-    with pytest.raises(
-        ResultsError, match=r"no metric 'y'.*no variant has a result yet \(0 done, 1 failed"
-    ):
+    with pytest.raises(ResultsError, match=r"no metric 'y'.*no variant has a result yet \(0 done, 1 failed"):
         results.find_optimal_parameters("y")
