@@ -31,6 +31,8 @@ from sciflow.testing.sweeps import known_outcome_sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sciflow.analysis.results import Results
+
 SCRIPT = b"""import sciflow
 workflow = sciflow.ExperimentalWorkflow("known_outcome", seed=7)
 """
@@ -65,7 +67,7 @@ def handmade_files(folder: Path) -> Files:
         layout.SPACE: dump(json.loads(definition)["space"]),
         layout.environment_file(digest): dump(environment),
         layout.EXACT_REQUIREMENTS: b"numpy==2.1.0 --hash=sha256:" + b"0" * 64 + b"\n",
-        layout.TABLE: results.to_dataframe().to_csv(lineterminator="\n").encode(),
+        **_table(results, folder / "table"),
         layout.GIT: dump({"commit": "0123abcd", "dirty": True}),
         layout.PATCH: b"--- a/study.py\n+++ b/study.py\n",
     }
@@ -101,6 +103,15 @@ def handmade_files(folder: Path) -> Files:
         "environments": {digest: layout.environment_file(digest)},
     }
     return {**files, **_tags(files, record)}
+
+
+def _table(results: Results, folder: Path) -> Files:
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that arrays are left out of it
+        path = results.export(folder / Path(layout.TABLE).name)
+    names = {layout.TABLE: path, layout.DICTIONARY: path.with_name(Path(layout.DICTIONARY).name)}
+    return {name: file.read_bytes() for name, file in names.items() if file.exists()}
 
 
 def _tags(payload: Files, record: dict[str, Any]) -> Files:
