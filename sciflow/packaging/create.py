@@ -464,6 +464,8 @@ class _Build:
             members[layout.FAILURES] = failures.to_csv(index=False, lineterminator="\n").encode(
                 "utf-8", "backslashreplace"
             )
+        if (self._source.path / "reductions").is_dir():
+            self._gathered.left_out.append("results of reductions, which are sweeps of their own: make them again")
         self._gathered.add(gather.figures(opened))
         self._gathered.add(gather.report(opened, described.ended))
         self._gathered.add(gather.prov(opened))
