@@ -538,7 +538,7 @@ def check_completeness(package: Container, record: Mapping[str, Any]) -> list[Fi
     findings += [_lacks(RECORD, f"names no {role}") for role in wanted.get(str(what), ()) if not files.get(role)]
     if not package.below(CODE) and what != "results":
         findings.append(_lacks(CODE, "has no file: the code that ran is not in the package"))
-    if not any(_LOCK.fullmatch(name) for name in package.names):
+    if what != "results" and not any(_LOCK.fullmatch(name) for name in package.names):
         findings.append(_lacks(LOCKS, "has no list of packages that an installer reads"))
     environments = _mapping(record.get("environments"))
     findings += [
@@ -546,7 +546,8 @@ def check_completeness(package: Container, record: Mapping[str, Any]) -> list[Fi
         for name in environments.values()
         if name not in package
     ]
-    findings += _check_code_record(package, _mapping(record.get("code")))
+    if what != "results":
+        findings += _check_code_record(package, _mapping(record.get("code")))
     for one in _entries(record.get("inputs")):
         findings += _check_input(package, one)
     return findings

@@ -207,6 +207,22 @@ def test_a_record_that_does_not_fit_is_told(change, words: str, good, tmp_path: 
     assert exit_code(findings) == (0 if "where to get it" in words else 5)
 
 
+def test_a_package_of_results_alone_needs_neither_code_nor_locks(good, tmp_path: Path) -> None:
+    def results_only(record) -> None:
+        record.update(what="results", run={}, inputs=[], code={})
+        del record["files"]["code"], record["files"]["requirements"]
+
+    files = packages.with_json(good, layout.RECORD, results_only)
+    kept = [name for name in files if name.endswith(".json")]
+    bare = packages.without(files, "data/code", "data/inputs", "data/provenance", "data/environment")
+    bare |= {name: files[name] for name in kept if name.startswith("data/environment")}
+    path = packages.write_zip(tmp_path / "x.zip", packages.in_crate_too(bare))
+
+    assert code_of_basics(path) == 0
+    damaged = packages.in_crate_too(packages.without(bare, layout.RESULTS_FILE))
+    assert code_of_basics(packages.write_zip(path, damaged)) == 5
+
+
 @pytest.mark.parametrize(
     "change",
     [
