@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sciflow.errors import ResultsError
+from sciflow.figures.spec import parse_figure
 from sciflow.report.blocks import Folded, Heading, Paragraph, Table
+from sciflow.report.figures import drawn
 from sciflow.report.tables import csv_of, p_value_text, table_of, text_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 _MOST_METRICS: Final = 6
 _MOST_LEVELS: Final = 60
 _MOST_PAIRS: Final = 10
+_MOST_PICTURES: Final = 2
 
 
 def statistics(material: Material) -> Iterator[Block]:
@@ -41,6 +44,8 @@ def statistics(material: Material) -> Iterator[Block]:
         yield _importance(shares)
     for name, why in refused.items():
         yield Paragraph(f"Main effects on {name} cannot be computed: {why}.", "note")
+    for name in list(shares)[:_MOST_PICTURES]:
+        yield drawn(material, parse_figure(f"main effects on {name}", {"type": "main_effects", "value": name}))
     yield from _sensitivity(material, names)
     yield from _interactions(material, list(shares))
     for name, effects in shares.items():
