@@ -119,11 +119,6 @@ def render_crate(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int
 def _entities(told: Told, digests: Mapping[str, str], sizes: Mapping[str, int]) -> Iterator[Entity]:
     listed = _files(digests)
     files = {quote(name): _file(name, digests[name], sizes[name]) for name in listed}
-    if told.runs is None:  # whole files stand for the values
-        ports = _ports(told)
-        for name, port in ((layout.SPACE, "input"), (layout.TABLE, "output")):
-            if name in files and port in ports:
-                files[name] |= {"exampleOfWork": ports[port]}
     tool = _tool_id(told, digests)
     actions = list(_actions(told, tool, digests))
     mentioned = [one["@id"] for one in actions if one["@type"] == "CreateAction"]
@@ -289,8 +284,11 @@ def _actions(told: Told, tool: str, digests: Mapping[str, str]) -> Iterator[Enti
     surroundings = _environment(told)
     values: dict[str, Entity] = {}
     if told.runs is None:
-        runs = [_all_runs(told, tool, results)]
-        objects: list[Entity] = []
+        given = [_column(name, f"#parameter-{quote(name)}") for name in told.parameters]
+        made = [_column(name, f"#output-{quote(name)}") for name in told.metrics]
+        objects = [*given, *made]
+        results_of_all = [*map(quote, results), *(one["@id"] for one in made)]
+        runs = [_all_runs(told, tool, [one["@id"] for one in given], results_of_all)]
     else:
         runs = [one for run in told.runs for one in _run(run, told, tool, values)]
         objects = list(values.values())
@@ -345,7 +343,19 @@ def _environment(told: Told) -> list[Entity]:
     return [{**named, "description": "The file with packages, machine and threads"}]
 
 
-def _all_runs(told: Told, tool: str, results: Sequence[str]) -> Entity:
+def _column(name: str, formal: str) -> Entity:
+    """What stands for the values of all variants."""
+    words = f"column {name} of {layout.TABLE}"
+    return {
+        "@id": f"{formal}-all",
+        "@type": "PropertyValue",
+        "name": name,
+        "value": words,
+        "exampleOfWork": _ref(formal),
+    }
+
+
+def _all_runs(told: Told, tool: str, objects: Sequence[str], results: Sequence[str]) -> Entity:
     return {
         "@id": "#variants",
         "@type": "CreateAction",
@@ -356,8 +366,8 @@ def _all_runs(told: Told, tool: str, results: Sequence[str]) -> Entity:
         "actionStatus": _COMPLETED,
         "startTime": told.started,
         "endTime": told.ended,
-        "object": _ref(layout.SPACE),
-        **({"result": _one_or_many([_ref(quote(one)) for one in results])} if results else {}),
+        "object": _one_or_many([_ref(one) for one in [layout.SPACE, *objects]]),
+        **({"result": _one_or_many([_ref(one) for one in results])} if results else {}),
     }
 
 
