@@ -279,7 +279,9 @@ def _ports(told: Told) -> Entity:
 
 
 def _actions(told: Told, tool: str, digests: Mapping[str, str]) -> Iterator[Entity]:
-    results = [one for one in (layout.RESULTS_FILE, layout.TABLE) if one in digests]
+    # a package without results has what it says of them
+    results = [one for one in (layout.RESULTS_FILE, layout.TABLE) if one in digests] or [layout.RECORD]
+    failures = layout.FAILURES if layout.FAILURES in digests else layout.RECORD
     agent = "#author-1" if told.record["authors"] else "#authors"
     surroundings = _environment(told)
     values: dict[str, Entity] = {}
@@ -290,7 +292,7 @@ def _actions(told: Told, tool: str, digests: Mapping[str, str]) -> Iterator[Enti
         results_of_all = [*map(quote, results), *(one["@id"] for one in made)]
         runs = [_all_runs(told, tool, [one["@id"] for one in given], results_of_all)]
     else:
-        runs = [one for run in told.runs for one in _run(run, told, tool, values)]
+        runs = [one for run in told.runs for one in _run(run, told, tool, values, failures)]
         objects = list(values.values())
     actions = [one for one in runs if one["@type"] == "CreateAction"]
     yield {
@@ -371,13 +373,13 @@ def _all_runs(told: Told, tool: str, objects: Sequence[str], results: Sequence[s
     }
 
 
-def _run(run: Run, told: Told, tool: str, values: dict[str, Entity]) -> Iterator[Entity]:
+def _run(run: Run, told: Told, tool: str, values: dict[str, Entity], failures: str) -> Iterator[Entity]:
     if run.status == "missing":
         return  # it has not run
     objects = [_value(name, value, f"#parameter-{quote(name)}", values) for name, value in run.parameters.items()]
     results = [quote(one) for one in run.artifacts]
     if run.status == "failed":  # what a failure leaves is its description
-        results = [layout.FAILURES]
+        results = [failures]
     told_metrics = list(run.metrics.items())[:_MOST_METRICS]
     results += [_value(name, value, f"#output-{quote(name)}", values) for name, value in told_metrics]
     failed = run.status == "failed"
