@@ -136,10 +136,19 @@ def _binned(name: str, levels: list[Any], codes: NDArray[np.int64]) -> Factor:
     numbers = np.array(levels, dtype=np.float64)[codes]
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, N_BINS + 1)))
     used, codes = np.unique(np.searchsorted(edges[1:-1], numbers, side="left"), return_inverse=True)
-    # short edges are read more easily, as long as they tell bins apart
-    short = np.array([float(f"{edge:.3g}") for edge in edges])
-    shown: list[float] = (short if len(np.unique(short)) == len(edges) else edges).tolist()
+    shown = _short_edges(edges).tolist()
     return Factor(name, tuple(pd.Interval(shown[at], shown[at + 1]) for at in used.tolist()), codes)
+
+
+def _short_edges(edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Edges of three digits, which are read more easily, as long as they tell bins apart and stay among the values."""
+    short = np.array([float(f"{edge:.3g}") for edge in edges])
+    last_digit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(edges), 1e-300))) - 2)
+    if short[0] < edges[0]:
+        short[0] = float(f"{short[0] + last_digit[0]:.3g}")
+    if short[-1] > edges[-1]:
+        short[-1] = float(f"{short[-1] - last_digit[-1]:.3g}")
+    return short if (np.diff(short) > 0).all() else edges
 
 
 def seeded(function: Callable[..., Any], seed: int = 0) -> dict[str, Any]:

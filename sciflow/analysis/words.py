@@ -66,7 +66,7 @@ def status_html(status: Status) -> str:
     return (
         f"<div><b>{html.escape(status.workflow)}</b> <code>{html.escape(status.path)}</code>"
         "<div style='display:flex;height:8px;width:30em;max-width:100%;background:#8884;margin:4px 0'>"
-        f"{bar}</div><table>{body}</table></div>"
+        f"{bar}</div><table style='color:inherit;font:inherit'>{body}</table></div>"
     )
 
 

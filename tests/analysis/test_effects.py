@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -152,3 +153,18 @@ def test_what_has_no_effects_says_why(recorded, results) -> None:
     nothing = recorded({"a": [1, 2]}, lambda v: None, name="nothing")
     with pytest.raises(ResultsError, match="there is no metric 'y'"):
         nothing.main_effects("y")
+
+
+@pytest.mark.parametrize(("low", "high"), [(-4, -0.5), (2, 5)])
+def test_bins_of_many_numbers_hold_equally_many_and_stay_among_the_values(recorded, low, high) -> None:
+    rates = 10 ** np.random.default_rng(3).uniform(low, high, 60)
+    results = recorded(Grid(rate=rates.tolist()), lambda v: {"y": math.log10(v["rate"])})
+
+    found = results.main_effects("y").loc["rate"]
+
+    assert found.n.tolist() == [6] * 10
+    edges = [found.index[0].left, *(one.right for one in found.index)]
+    assert edges == sorted(edges)
+    assert rates.min() <= edges[0] <= 1.02 * rates.min()
+    assert 0.98 * rates.max() <= edges[-1] <= rates.max()
+    assert edges == [float(f"{edge:.3g}") for edge in edges]

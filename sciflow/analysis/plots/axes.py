@@ -52,9 +52,9 @@ def set_ticks(axis: Axis, values: Sequence[Any], most: int = MOST_TICKS) -> None
         tilt(axis.axes)
 
 
-def tilt(axes: Axes) -> None:
+def tilt(axes: Axes, degrees: float = 40) -> None:
     """Turn the labels of the x axis, so that long ones do not run into each other."""
-    axes.tick_params(axis="x", rotation=40)
+    axes.tick_params(axis="x", rotation=degrees)
     for label in axes.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
 

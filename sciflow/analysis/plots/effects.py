@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import matplotlib as mpl
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 
 _MOST_PARAMETERS: Final = 8
@@ -79,7 +81,7 @@ def main_effects(
     shown = wanted[:_MOST_PARAMETERS]
     parts: dict[str, pd.DataFrame] = {name: table.loc[name] for name in shown}
     ends = np.cumsum([len(part) + _GAP for part in parts.values()])
-    step = max(1, int(np.ceil(sum(map(len, parts.values())) / _MOST_TICKS)))
+    n_labelled = _ticks_of_each([len(part) for part in parts.values()])
     with drawing(dataset, ax, style, title=title, size=(1.25 if len(shown) > 3 else 1.0, 1.0)) as axes:
         axes.axhline(
             table.attrs["mean"], color=GREY, linestyle="--", linewidth=mpl.rcParams["axes.linewidth"], zorder=1
@@ -100,27 +102,54 @@ def main_effects(
                 va="bottom",
                 fontsize="small",
             )
-            ticks += places[::step].tolist()
-            texts += _labels(part.index.tolist())[::step]
+            for place, text in _ticks(places, part.index.tolist(), n_labelled[at]):
+                ticks.append(place)
+                texts.append(text)
             if at:
                 axes.axvline(
                     start - (1 + _GAP) / 2, color="#e0e0e0", linewidth=mpl.rcParams["axes.linewidth"], zorder=0
                 )
         axes.xaxis.set_ticks(ticks, labels=texts)
         if sum(map(len, texts)) + 2 * len(texts) > 50:
-            tilt(axes)
+            tilt(axes, 60)  # several parameters share the width
         set_limits(axes.xaxis, -0.5 - _GAP / 2, float(ends[-1]) - _GAP / 2 - 0.5)
         axes.yaxis.set_label_text(label)
         add_grid(axes)
         left_out = f"{len(wanted) - len(shown)} more parameters are not shown" if len(wanted) > len(shown) else ""
         binned = [name for name, part in parts.items() if any(map(_is_bin, part.index))]
-        bins = f"{' and '.join(binned)} in bins" if binned else ""
+        bins = f"{' and '.join(binned)} in bins between the ticks" if binned else ""
         add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", bins, left_out])
     return cast("Figure", axes.get_figure(root=True))
 
 
-def _labels(values: list[Any]) -> list[str]:
-    return label_values([float(f"{one.mid:.2g}") if _is_bin(one) else one for one in values])
+def _ticks_of_each(sizes: Sequence[int]) -> list[int]:
+    """How many ticks each parameter gets: those with few values all of theirs, the others equal parts of the rest."""
+    given = [0] * len(sizes)
+    left = _MOST_TICKS
+    for n_after, at in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        given[at] = max(2, min(sizes[at], left // (len(sizes) - n_after)))
+        left -= given[at]
+    return given
+
+
+def _ticks(places: NDArray[Any], values: list[Any], most: int) -> list[tuple[float, str]]:
+    """Where labels stand, and what they say: values below their points, of bins the edges between the points."""
+    if all(map(_is_bin, values)):
+        edges = [values[0].left, *(one.right for one in values)]
+        at = np.unique(np.linspace(0, len(values), most).round().astype(np.int64)).tolist()
+        texts = _short_numbers([edges[k] for k in at])
+        return [(float(places[0]) - 0.5 + k, text) for k, text in zip(at, texts, strict=True)]
+    step = max(1, math.ceil(len(values) / most))
+    return list(zip(places[::step].tolist(), label_values(values)[::step], strict=True))
+
+
+def _short_numbers(numbers: Sequence[float]) -> list[str]:
+    """As few digits as tell them apart."""
+    for digits in (2, 3, 4):
+        texts = [f"{one:.{digits}g}" for one in numbers]
+        if len(set(texts)) == len(texts):
+            return [text.replace("e-0", "e-").replace("e+0", "e") for text in texts]
+    return [str(one) for one in numbers]
 
 
 def _is_bin(value: Any) -> bool:

@@ -54,3 +54,19 @@ def test_nothing_that_is_written_lies_outside_the_figure(style: str) -> None:
                     assert box.x1 < figure.bbox.width + 2, (name, text)
                     assert box.y0 > -2, (name, text)
                     assert box.y1 < figure.bbox.height + 2, (name, text)
+
+
+def test_ticks_of_main_effects_are_all_of_few_values_and_the_edges_of_bins() -> None:
+    networks = gallery().networks()
+    done = networks.isel(variant=(networks.status == "done").to_numpy())
+
+    axes = PLOTS["main_effects"].draw(networks, "accuracy").axes[0]
+
+    texts = [label.get_text() for label in axes.get_xticklabels()]
+    for column in ("layers", "optimiser"):
+        assert {str(one) for one in done[column].to_numpy()} <= set(texts)
+    edges = [float(text) for text in texts[: texts.index("sgd")]]
+    assert edges == sorted(edges)
+    assert edges[0] == pytest.approx(float(done.learning_rate.min()), rel=0.05)
+    assert edges[-1] == pytest.approx(float(done.learning_rate.max()), rel=0.05)
+    assert axes.get_xticks()[0] == axes.lines[1].get_xdata()[0] - 0.5
