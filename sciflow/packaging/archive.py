@@ -7,9 +7,10 @@ import os
 import tempfile
 import zipfile
 import zlib
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from sciflow.errors import PackageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,36 +49,35 @@ def write_archive(
         Which members are not compressed, so that they can be read in any order inside the zip.
     progress
         Called with the numbers of bytes that were packed.
+
+    Raises
+    ------
+    PackageError
+        A file changed between the moment when *complete* was told its digest and the one when it was packed.
     """
+    digests: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    # a process may not hold as many files open as a sweep may have: each is read twice, and has to be the same
+    for member, content in members.items():
+        digests[member], sizes[member] = _digest(content)
+    everything: dict[str, Content] = {**members, **complete(digests, sizes)}
+    ranks = {member: rank for rank, member in enumerate(first)}
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:
-        with ExitStack() as stack:
-            # opened once: what is hashed is what is packed, also if somebody replaces the file meanwhile
-            files = {
-                member: stack.enter_context(content.open("rb"))
-                for member, content in members.items()
-                if isinstance(content, Path)
-            }
-            small = {member: content for member, content in members.items() if isinstance(content, bytes)}
-            digests = {member: hashlib.sha256(content).hexdigest() for member, content in small.items()}
-            sizes = {member: len(content) for member, content in small.items()}
-            for member, file in files.items():
-                digests[member] = hashlib.file_digest(file, "sha256").hexdigest()
-                sizes[member] = file.tell()
-            small |= complete(digests, sizes)
-            ranks = {member: rank for rank, member in enumerate(first)}
-            with os.fdopen(descriptor, "wb") as target:
-                with zipfile.ZipFile(target, "w") as archive:
-                    for member in sorted([*small, *files], key=lambda one: (ranks.get(one, len(ranks)), one)):
-                        if member in files:
-                            _copy(archive, member, files[member], progress, is_stored=stored(member))
-                        else:
-                            entry = _entry(member, small[member][:_SAMPLE_BYTES], is_stored=stored(member))
-                            archive.writestr(entry, small[member], compresslevel=_LEVEL)
-                            progress(len(small[member]))
-                target.flush()
-                os.fsync(target.fileno())
+        with os.fdopen(descriptor, "wb") as target:
+            with zipfile.ZipFile(target, "w") as archive:
+                for member in sorted(everything, key=lambda one: (ranks.get(one, len(ranks)), one)):
+                    content = everything[member]
+                    if isinstance(content, Path):
+                        packed = _copy(archive, member, content, progress, is_stored=stored(member))
+                        _check_unchanged(content, digests[member], packed)
+                    else:
+                        entry = _entry(member, content[:_SAMPLE_BYTES], is_stored=stored(member))
+                        archive.writestr(entry, content, compresslevel=_LEVEL)
+                        progress(len(content))
+            target.flush()
+            os.fsync(target.fileno())
         temporary.chmod(0o644)
         os.replace(temporary, path)  # noqa: PTH105  as everywhere where names are exchanged
     except BaseException:
@@ -94,16 +94,36 @@ def _in_manifest(name: str) -> str:
     return name.replace("%", "%25").replace("\n", "%0A").replace("\r", "%0D")
 
 
+def _digest(content: Content) -> tuple[str, int]:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest(), len(content)
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
 def _copy(
-    archive: zipfile.ZipFile, member: str, file: BinaryIO, progress: Callable[[int], object], *, is_stored: bool
-) -> None:
-    file.seek(0)
-    sample = file.read(_SAMPLE_BYTES)
-    file.seek(0)
-    with archive.open(_entry(member, sample, is_stored=is_stored), "w", force_zip64=True) as target:
-        while block := file.read(_BLOCK_BYTES):
-            target.write(block)
-            progress(len(block))
+    archive: zipfile.ZipFile, member: str, path: Path, progress: Callable[[int], object], *, is_stored: bool
+) -> str:
+    """Pack a file, and return the digest of what was packed."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+        file.seek(0)
+        with archive.open(_entry(member, sample, is_stored=is_stored), "w", force_zip64=True) as target:
+            while block := file.read(_BLOCK_BYTES):
+                target.write(block)
+                digest.update(block)
+                progress(len(block))
+    return digest.hexdigest()
+
+
+def _check_unchanged(path: Path, told: str, packed: str) -> None:
+    """Raise a PackageError unless what was packed of a file is what the manifest says."""
+    if packed != told:
+        raise PackageError(
+            f"{path} changed while it was packed, and nothing was written; wait until nobody writes to it, and make "
+            "the package again"
+        )
 
 
 def _entry(member: str, sample: bytes, *, is_stored: bool) -> zipfile.ZipInfo:

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sciflow.errors import PackageError
 from sciflow.packaging.archive import manifest_of, write_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def nothing_more(digests, sizes):
@@ -67,7 +66,7 @@ def test_further_members_are_made_from_the_digests_of_the_others(tmp_path: Path)
     assert lines == [
         f"{hashlib.sha256(b'content').hexdigest()}  file",
         f"{hashlib.sha256(b'words').hexdigest()}  text",
-        "{'text': 5, 'file': 7}",
+        "{'file': 7, 'text': 5}",
     ]
 
 
@@ -111,3 +110,33 @@ def test_packing_tells_how_far_it_is(tmp_path: Path) -> None:
 
 def test_line_ends_in_names_do_not_break_manifests() -> None:
     assert manifest_of({"a\nb%": "0" * 64}) == b"0" * 64 + b"  a%0Ab%25\n"
+
+
+def test_there_may_be_more_files_than_a_process_may_open(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    for k in range(120):
+        (files / f"{k}").write_bytes(b"%d" % k)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_open = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (n_open + 60, hard))
+    try:
+        write_archive(tmp_path / "x.zip", {path.name: path for path in files.iterdir()}, nothing_more)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {f"{k}": b"%d" % k for k in range(120)}
+
+
+def test_a_file_that_changes_while_it_is_packed_is_told_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"one")
+
+    def change(digests, sizes):
+        (tmp_path / "file").write_bytes(b"two")
+        return {}
+
+    with pytest.raises(PackageError, match=r"file changed while it was packed"):
+        write_archive(tmp_path / "x.zip", {"file": tmp_path / "file"}, change)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
