@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 import numpy as np
 
 from sciflow.analysis.grouping import group_by
+from sciflow.analysis.objective import parse_maximize
 from sciflow.analysis.variants import Variants
 from sciflow.engine.engine import Engine
 from sciflow.errors import ResultsError, SpaceError
@@ -83,7 +84,7 @@ def optimize(
     Raises
     ------
     ResultsError
-        Optuna is not installed (``pip install "sciflow[adaptive]"``), or no variant has the metric.
+        Optuna is not installed (``pip install "sciflow[adaptive]"``), no variant has the metric, or *maximize* is no bool.
     SpaceError
         The space is not understood.
 
@@ -96,6 +97,7 @@ def optimize(
     for name, number in (("n_variants", n_variants), ("batch", batch)):
         if isinstance(cast("object", number), bool) or not isinstance(cast("object", number), int) or number < 1:
             raise SpaceError(f"{name}={number!r}: give a whole number of at least 1")
+    maximize = parse_maximize(maximize)
     domain = Domain.parse(space)
     optimiser = Optimiser(domain, maximize=maximize, sampler=sampler, seed=workflow.seed)
     engine = engine or Engine()

@@ -161,6 +161,12 @@ def test_arguments_that_are_not_understood_are_told(engine: Engine, more, words)
     assert not (engine.directory / "adaptive").exists()
 
 
+def test_a_direction_that_is_no_bool_is_refused_before_anything_runs(engine: Engine) -> None:
+    with pytest.raises(ResultsError, match="write maximize=False"):
+        optimize(workflow_of(), metric="score", space=SPACE, n_variants=3, engine=engine, maximize="min")
+    assert not (engine.directory / "adaptive").exists()
+
+
 def test_without_optuna_the_extra_is_named(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
+import numpy as np
+
 from sciflow.errors import ResultsError
 
 DIRECTIONS: Final = {"max": True, "min": False}
@@ -61,6 +63,7 @@ def parse_objective(metric: Metric, *, maximize: bool) -> Objective:
     ResultsError
         It is none of these.
     """
+    maximize = parse_maximize(maximize)
     if isinstance(metric, str):
         return (Goal(metric, maximize),)
     if not metric:
@@ -68,6 +71,22 @@ def parse_objective(metric: Metric, *, maximize: bool) -> Objective:
     if isinstance(metric, Mapping):
         return Weighted(tuple((name, _weight(name, weight)) for name, weight in metric.items()), maximize)
     return tuple(_goal(entry, maximize=maximize) for entry in metric)
+
+
+def parse_maximize(given: object) -> bool:
+    """Read which way is better, as users say it.
+
+    Raises
+    ------
+    ResultsError
+        It is neither True nor False: ``"min"`` counts as true in Python, and the largest would be taken.
+    """
+    if isinstance(given, bool | np.bool_):
+        return bool(given)
+    hint = ""
+    if isinstance(given, str) and given.lower().startswith(("min", "max")):
+        hint = f"; write maximize={given.lower().startswith('max')}"
+    raise ResultsError(f"maximize={given!r} is neither True nor False{hint}")
 
 
 def metrics_of(objective: Objective) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -122,8 +122,8 @@ def find_best(
     ResultsError
         There is no such metric or parameter, its values are not numbers, or no variant has one.
     """
-    if isinstance(top, bool) or top < 1:
-        raise ResultsError(f"top={top} asks for no variant; give 1 or more")
+    if isinstance(cast("object", top), bool) or not isinstance(cast("object", top), int | np.integer) or top < 1:
+        raise ResultsError(f"top={top!r}: how many variants to give is a whole number, 1 or more")
     objective = parse_objective(metric, maximize=maximize)
     ranking = rank(variants, objective, where=where, over=over, stacklevel=4)
     _tell_ties(_name(objective), ranking, top)

@@ -258,3 +258,27 @@ def test_where_nothing_has_finished_an_unknown_metric_says_so(recorded) -> None:
 
     with pytest.raises(ResultsError, match=r"no metric 'y'.*no variant has a result yet \(0 done, 1 failed"):
         results.find_optimal_parameters("y")
+
+
+@pytest.mark.parametrize("direction", ["min", "minimize", 0, None])
+def test_a_direction_that_is_no_bool_is_refused_rather_than_taken_for_true(recorded, direction) -> None:
+    results = recorded({"a": [1, 2]}, lambda v: {"y": float(v["a"])})
+
+    asked = [results.find_optimal_parameters, results.optimum, results.suggest_refinement]
+    for ask in asked:
+        with pytest.raises(ResultsError, match=f"maximize={direction!r} is neither True nor False"):
+            ask("y", direction)
+    assert results.find_optimal_parameters("y", np.False_) == {"a": 1}
+
+
+def test_min_as_a_direction_says_what_to_write(results) -> None:
+    with pytest.raises(ResultsError, match="write maximize=False"):
+        results.find_optimal_parameters("accuracy", "min")
+    with pytest.raises(ResultsError, match="write maximize=True"):
+        results.optimum([("accuracy", "max")], maximize="max")
+
+
+@pytest.mark.parametrize("top", ["3", 2.5, True, None])
+def test_how_many_are_wanted_is_a_whole_number(results, top) -> None:
+    with pytest.raises(ResultsError, match="whole number, 1 or more"):
+        results.find_optimal_parameters("accuracy", top=top)

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sciflow.analysis.grouping import known_parameters
+from sciflow.analysis.objective import parse_maximize
 from sciflow.analysis.optimum import find_best
 from sciflow.analysis.refinement.around import around_variant
 from sciflow.analysis.refinement.boundary import along_boundary
@@ -47,6 +48,7 @@ def suggest(
     """
     if isinstance(cast("object", factor), bool) or not isinstance(cast("object", factor), int) or factor < 2:
         raise ResultsError(f"factor={factor!r}: a step is divided into 2 or more, a whole number")
+    maximize = parse_maximize(maximize)
     known = {one.name: one for one in variants.table.parameters}
     for name in parameters or ():
         if name not in known:
