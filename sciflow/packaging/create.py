@@ -633,7 +633,8 @@ class _Build:
 
     def _told(self, definition: Mapping[str, Any]) -> dict[str, Any]:
         """A definition without places of this machine; parameters stay, as identities are made of them."""
-        inputs = [{**one, "name": gather.input_name(str(one["name"]))} for one in definition.get("inputs", ())]
+        names = gather.input_names(definition)
+        inputs = [{**one, "name": name} for one, name in zip(definition.get("inputs", ()), names, strict=True)]
         return {**definition, **({"inputs": inputs} if "inputs" in definition else {})}
 
 

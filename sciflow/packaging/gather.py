@@ -145,8 +145,7 @@ def inputs(
     gathered = Gathered()
     entries: list[dict[str, Any]] = []
     places = list(folders)
-    for one in definition.get("inputs", ()):
-        name = input_name(str(one["name"]))
+    for one, name in zip(definition.get("inputs", ()), input_names(definition), strict=True):
         entry: dict[str, Any] = {"name": name, "path": None, "sha256": one.get("sha256")}
         entry |= {key: one[key] for key in ("size_bytes", "n_files", "made_by") if key in one}
         if one.get("url"):
@@ -170,11 +169,33 @@ def inputs(
     return gathered, entries
 
 
-def input_name(name: str) -> str:
-    """The name of an input as it may be told: below the folder of the inputs, whatever it was declared as."""
+def input_names(definition: Mapping[str, Any]) -> list[str]:
+    """The names of the inputs of a definition as they may be told, each its own.
+
+    They are below the folder of the inputs, whatever they were declared as: two files in folders of this machine may
+    have one name there.
+    """
+    taken: set[str] = set()
+    return [_free(_input_name(str(one["name"])), taken) for one in definition.get("inputs", ())]
+
+
+def _input_name(name: str) -> str:
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part not in {"..", "/", "."}]
     return parts[-1] if path.is_absolute() and parts else "/".join(parts) or "input"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """*name*, with a number before its suffix if need be, that is not *taken*; now it is.
+
+    Names that differ in case alone are one to some file systems.
+    """
+    path, free, number = PurePosixPath(name), name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+    taken.add(free.casefold())
+    return free
 
 
 def _find_input(name: str, digest: str, folders: Iterable[Path]) -> Path | None:
@@ -222,8 +243,9 @@ def figures(results: Results) -> Gathered:
     except SciflowError as error:
         gathered.left_out.append(f"figures: {error}")
         return gathered
+    taken: set[str] = set()
     for name, figure in drawn.items():
-        stem = re.sub(r"[^\w.\-]+", "_", name).strip("._") or "figure"
+        stem = _free(re.sub(r"[^\w.\-]+", "_", name).strip("._") or "figure", taken)
         gathered.members |= {f"{layout.FIGURES}/{stem}.{kind}": one for kind, one in _images(figure)}
     return gathered
 
