@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 import sciflow
+from sciflow.errors import ResultsError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FACTS = ("attempt", "runtime_s")  # of each variant, beside its metrics
+OF_RUNS = ("timeline", "utilisation")
 CRITICAL_TEMPERATURE = 2 / np.log(1 + np.sqrt(2))
 
 
@@ -189,18 +192,73 @@ FIGURES = {
 """Name, which begins with the type, and what it is drawn of with which options."""
 
 
+def figures_of(results: sciflow.Results) -> dict[str, dict[str, Any]]:
+    """For each type of figure the options that suit a sweep; types that need more than it has are left out."""
+    dataset = results.dataset
+    numbers = [name for name in dataset.data_vars if name not in FACTS and dataset[name].dtype.kind in "iuf"]
+    metrics = [name for name in numbers if dataset[name].dims == dataset.status.dims]
+    names = [name for name in dataset.status.dims if dataset.sizes[name] > 1 and name != "replicate"]
+    names.sort(key=lambda name: (dataset[name].dtype.kind not in "iuf", -dataset.sizes[name]))
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in ("failure_map", "runtime", "memory", *OF_RUNS)}
+    if not metrics or not names:
+        return found
+    value, x = metrics[0], names[0]
+    few = [name for name in names[1:] if dataset.sizes[name] <= 6]
+    hue = {"hue": few[0]} if few else {}
+    found |= {kind: {"x": x, "y": value, **hue} for kind in ("line", "scatter", "bar", "box", "violin")}
+    found |= {kind: {"x": value, **hue} for kind in ("histogram", "ecdf")}
+    found |= {kind: {"value": value} for kind in ("parallel", "main_effects", "tornado")}
+    found["pairs"] = {"columns": (x, *metrics[:3]), **hue}
+    if len(names) > 1:
+        found["heatmap"] = {"x": x, "y": names[1], "value": value}
+        found["interaction"] = {"x": x, "hue": names[1], "value": value}
+    if len(few) > 1:
+        found["heatmap facets"] = {**found["heatmap"], "facet_by": (few[1],)}
+    if len(names) > 1 and all(dataset[name].dtype.kind in "iuf" for name in names[:2]):
+        found |= dict.fromkeys(("contour", "surface"), found["heatmap"])
+    if len(metrics) > 1:
+        found["pareto"] = {"objectives": {value: "max", metrics[1]: "min"}, **hue}
+    if "replicate" in dataset.dims:
+        found["convergence"] = {"value": value}
+    return found
+
+
 def main() -> None:
     """Draw all figures, or those of some types."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", default="gallery", type=Path)
     parser.add_argument("--style", choices=["paper", "notebook", "talk"], default="notebook")
     parser.add_argument("--format", default="png", choices=["png", "pdf", "svg"])
+    parser.add_argument(
+        "--sweep", action="append", default=[], type=Path, help="folder of a sweep; may be given several times"
+    )
     parser.add_argument("--only", nargs="*", help="types of figures")
     options = parser.parse_args()
-    for name, (make, keywords) in FIGURES.items():
+    for folder in options.sweep:
+        draw_sweep(folder, options)
+    for name, (make, keywords) in ({} if options.sweep else FIGURES).items():
         kind = name.split()[0]
-        if not options.only or kind in options.only:
+        if is_wanted(kind, options):
             save(getattr(sciflow.plots, kind)(make(), **keywords, style=options.style), name, options)
+
+
+def draw_sweep(folder: Path, options: argparse.Namespace) -> None:
+    """Draw what suits a sweep, and say why the rest cannot be drawn."""
+    results = sciflow.open_results(folder)
+    for name, keywords in figures_of(results).items():
+        kind = name.split()[0]
+        if is_wanted(kind, options):
+            try:
+                figure = results.plot({"type": kind, **keywords}, style=options.style)
+            except ResultsError as error:  # a sweep without failures has no map of them
+                print(f"left out: {name} of {folder.name}: {error}")
+            else:
+                save(figure, f"{folder.name} {name}", options)
+
+
+def is_wanted(kind: str, options: argparse.Namespace) -> bool:
+    """Whether figures of a type were asked for."""
+    return not options.only or kind in options.only
 
 
 def save(figure: Figure, name: str, options: argparse.Namespace) -> None:
