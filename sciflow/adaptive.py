@@ -84,7 +84,8 @@ def optimize(
     Raises
     ------
     ResultsError
-        Optuna is not installed (``pip install "sciflow[adaptive]"``), no variant has the metric, or *maximize* is no bool.
+        Optuna is not installed (``pip install "sciflow[adaptive]"``), no variant has the metric, or *maximize* is no
+        bool.
     SpaceError
         The space is not understood.
 

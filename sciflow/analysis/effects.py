@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_MOST_ENTRIES: Final = 50_000_000
+_MOST_ENTRIES: Final = 5_000_000
 """Of the matrix that an analysis of variance by regression needs."""
 
 
@@ -34,12 +34,13 @@ class Decomposition:
     Attributes
     ----------
     sums : sum of squares of each factor
-    residual : the sum of squares that they leave, and its degrees of freedom
+    residuals : what each factor is tested against: a sum of squares that is left, and its degrees of freedom. The same
+        for all where they are looked at together
     method : how it was made, in words
     """
 
     sums: Floats
-    residual: tuple[float, int]
+    residuals: tuple[tuple[float, int], ...]
     method: str
 
 
@@ -57,7 +58,9 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     Notes
     -----
     In a balanced design sums of squares follow from the means (Montgomery, Design and Analysis of Experiments, ch. 5);
-    in others statsmodels fits them (type II), and without it each parameter is looked at alone.
+    in others statsmodels fits them (type II). Without it, and of very many values, each parameter is looked at alone,
+    in a one-way analysis of variance: what others do counts as chance then, and a parameter that is often large where
+    another one is seems to do what that one does. ``attrs["method"]`` says when it is so.
 
     Raises
     ------
@@ -69,10 +72,9 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     grand = float(values.mean())
     total = float(((values - grand) ** 2).sum())
     found = decompose(values, factors)
-    residual, df = found.residual
-    error = residual / df if df > 0 else np.nan
     parts: dict[str, pd.DataFrame] = {}
-    for factor, squares in zip(factors, found.sums.tolist(), strict=True):
+    for factor, squares, (residual, df) in zip(factors, found.sums.tolist(), found.residuals, strict=True):
+        error = residual / df if df > 0 else np.nan
         counts = factor.counts
         means = np.bincount(factor.codes, values, minlength=factor.n) / counts
         half = _quantile(confidence, df) * np.sqrt(error / counts)
@@ -140,7 +142,8 @@ def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:
     total = float(((values - grand) ** 2).sum())
     df = n - 1 - sum(factor.n - 1 for factor in factors)
     if is_balanced(factors):
-        return Decomposition(alone, (max(0.0, total - float(alone.sum())), df), "balanced design: from means")
+        residual = max(0.0, total - float(alone.sum())), df
+        return Decomposition(alone, (residual,) * len(factors), "balanced design: from means")
     n_columns = 1 + sum(factor.n - 1 for factor in factors)
     if find_spec("statsmodels") is None:
         why_not = 'statsmodels is not installed (pip install "sciflow[statistics]")'
@@ -150,9 +153,12 @@ def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:
         return found
     else:
         why_not = "some parameters only differ where others do"
-    within = max(0.0, total - float(alone.max(initial=0.0)))
-    method = f"each parameter alone, so that shares overlap: the design is not balanced, and {why_not}"
-    return Decomposition(alone, (within, df), method)
+    within = tuple((max(0.0, total - mine), n - factor.n) for factor, mine in zip(factors, alone.tolist(), strict=True))
+    method = (
+        "each parameter alone, so that shares overlap and p-values do not tell parameters apart that vary together: "
+        f"the design is not balanced, and {why_not}"
+    )
+    return Decomposition(alone, within, method)
 
 
 def is_balanced(factors: Sequence[Factor]) -> bool:
@@ -181,7 +187,7 @@ def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition |
     table = table_of(fit, typ=2)
     sums = table["sum_sq"].loc[[f"C({name})" for name in names]].to_numpy()
     residual = float(table["sum_sq"].loc["Residual"]), int(table["df"].loc["Residual"])
-    return Decomposition(sums, residual, "analysis of variance, type II (statsmodels)")
+    return Decomposition(sums, (residual,) * len(factors), "analysis of variance, type II (statsmodels)")
 
 
 def _interaction(values: Floats, total: float, one: Factor, other: Factor) -> dict[str, float]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
@@ -36,7 +37,7 @@ def test_in_a_balanced_design_sums_of_squares_add_up(design) -> None:
 
     assert is_balanced(factors)
     total = ((values - values.mean()) ** 2).sum()
-    assert found.sums.sum() + found.residual[0] == pytest.approx(total, abs=1e-8)
+    assert found.sums.sum() + found.residuals[0][0] == pytest.approx(total, abs=1e-8)
     assert (found.sums >= 0).all()
 
 
@@ -106,6 +107,39 @@ def test_without_statsmodels_an_unbalanced_design_says_that_shares_overlap(recor
 
     assert "shares overlap" in method
     assert 'pip install "sciflow[statistics]"' in method
+
+
+def test_a_parameter_without_effect_is_not_made_to_matter_by_a_strong_one_when_each_is_looked_at_alone(
+    recorded, monkeypatch
+) -> None:
+    monkeypatch.setattr(effects, "find_spec", lambda name: None)
+    rng = np.random.default_rng(0)
+    values = {(a, b): 5.0 * a + float(rng.normal(0, 0.1)) for a in range(6) for b in range(6)}
+    results = recorded(
+        Grid(a=range(6), b=range(6)), lambda v: {"y": values[v["a"], v["b"]]} if v["a"] + v["b"] < 10 else None
+    )
+
+    table = results.main_effects("y")
+
+    frame = results.to_dataframe().query("status == 'done'")
+    for name in ("a", "b"):
+        expected = stats.f_oneway(*[part["y"] for _, part in frame.groupby(name)])
+        assert table.loc[name, "p_value"].iloc[0] == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-300)
+    assert table.loc["b", "p_value"].iloc[0] > 0.05
+    # the interval of a mean is made of the spread about the means of its own parameter
+    widths = table["ci_high"] - table["ci_low"]
+    assert widths.loc["b"].min() > 10 * widths.loc["a"].max()
+
+
+def test_many_parameters_of_few_values_still_have_a_p_value_each_when_looked_at_alone(monkeypatch) -> None:
+    monkeypatch.setattr(effects, "find_spec", lambda name: None)
+    rng = np.random.default_rng(1)
+    factors = [Factor(f"p{k}", tuple(range(8)), np.append(np.arange(8), rng.integers(0, 8, 32))) for k in range(7)]
+
+    found = decompose(rng.normal(size=40), factors)
+
+    assert [df for _, df in found.residuals] == [32] * 7
+    assert (np.array([left for left, _ in found.residuals]) > 0).all()
 
 
 def test_an_interaction_is_what_neither_parameter_does_alone(recorded) -> None:
