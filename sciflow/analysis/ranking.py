@@ -94,9 +94,7 @@ def rank(
     lacking = np.zeros(len(groups), dtype=np.bool_)
     for mine in values.values():
         lacking |= groups.incomplete(mine)
-    if not variants.space_is_known and known:
-        # replicates that nobody ran are not listed: a smaller group is one that is not finished
-        lacking |= groups.size != groups.size.max(initial=0)
+    lacking |= unlisted(variants, groups, known)
     chosen = choose(variants, where, groups, known)
     rows = np.flatnonzero(chosen & ~lacking[groups.of_variant])
     means = {name: groups.average(mine, rows) for name, mine in values.items()}
@@ -116,6 +114,15 @@ def rank(
     ranking = Ranking(variants, known, groups, candidates[order], place, score, goals[0].maximize, means)
     _tell_infinite(ranking, values, stacklevel + 1)
     return ranking
+
+
+def unlisted(variants: Variants, groups: Groups, over: Sequence[str]) -> NDArray[np.bool_]:
+    """Which groups have members that nobody ran and that are not listed, because the space is unknown or too large."""
+    n_members = variants.n_combinations(over) if over else None
+    if n_members is None:
+        return np.zeros(len(groups), dtype=np.bool_)
+    # where nobody knows, a group that is smaller than others counts as one that is not finished
+    return groups.size < (n_members or groups.size.max(initial=0))
 
 
 def choose(variants: Variants, where: str | None, groups: Groups, over: Sequence[str]) -> NDArray[np.bool_]:

@@ -44,6 +44,19 @@ class Variants:
         """Whether variants that nobody ran are listed too; else only what is recorded."""
         return self._assembled.space is not None
 
+    def n_combinations(self, names: Iterable[str]) -> int | None:
+        """How many combinations some parameters have where not all variants are listed; None if all are.
+
+        0 where the space does not say.
+        """
+        space = self._assembled.space
+        if space is not None and self.n >= space.n_variants:
+            return None
+        if space is None or space.axes is None:
+            return 0
+        wanted = set(names)
+        return math.prod(axis.n_variants for axis in space.axes if axis.name in wanted)
+
     @cached_property
     def table(self) -> Table:
         """The parameters of all variants."""

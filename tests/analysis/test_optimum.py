@@ -8,6 +8,7 @@ import pytest
 from sciflow.errors import ResultsError
 from sciflow.running.failure import Failure
 from sciflow.space import Grid, Replicates, Variant
+from sciflow.store import cells
 
 
 def test_the_best_variant_is_the_one_with_the_best_mean_over_replicates(results, known) -> None:
@@ -137,6 +138,22 @@ def test_replicates_that_were_never_listed_make_a_group_incomplete(recorded) -> 
     results = recorded(space, lambda v: {"y": float(v["a"])} if v["a"] == 1 or v["replicate"] < 2 else None)
 
     assert results.find_optimal_parameters("y") == {"a": 1}
+
+
+@pytest.mark.parametrize("outcomes", [{(1, 0): 1.0, (1, 1): 1.0, (1, 2): 1.0, (2, 0): 9.0}, {(1, 0): 1.0, (2, 0): 9.0}])
+def test_in_a_space_too_large_to_list_a_group_with_fewer_replicates_does_not_win(
+    recorded, monkeypatch, outcomes
+) -> None:
+    monkeypatch.setattr(cells, "MOST_CELLS", 10)  # then only what is recorded is listed
+    space = Grid(a=range(20)) * Replicates(3)
+    results = recorded(space, lambda v: {"y": y} if (y := outcomes.get((v["a"], v["replicate"]))) else None)
+
+    assert len(results.to_dataframe()) == len(outcomes)
+    if len(outcomes) == 4:
+        assert results.find_optimal_parameters("y") == {"a": 1}
+    else:
+        with pytest.raises(ResultsError, match="no group of replicates"):
+            results.find_optimal_parameters("y")
 
 
 def test_equal_values_of_other_types_are_one_group(recorded) -> None:
