@@ -186,7 +186,8 @@ def _plateau(
     """Which candidates are as good as the best, the p-value of each, and what was asked of them.
 
     With several values each, Welch's t-test against the best (Welch, Biometrika 34 (1947) 28), one-sided; else, and if
-    a tolerance is given, what is within it.
+    a tolerance is given, what is within it. Where the best has several values those with a single one are not tested,
+    and are in it only if they are no worse.
     """
     score, sign = ranking.score, -1.0 if ranking.maximize else 1.0
     by_score = ranking.candidates[np.argsort(sign * score.mean[ranking.candidates], kind="stable")]
@@ -198,8 +199,12 @@ def _plateau(
     if tolerance is None and score.n[best] > 1:
         p_values = _welch(ranking, best, by_score, worse_by)
         level = 1 - confidence
-        kept = ~(p_values < level)
-        return by_score[kept], p_values[kept], f"not told from the best by Welch's t-test at p < {level:.2g}"
+        untested = np.isnan(p_values) & (worse_by > 0)
+        kept = ~(p_values < level) & ~untested
+        criterion = f"not told from the best by Welch's t-test at p < {level:.2g}"
+        if n := int(untested.sum()):
+            criterion += f"; {n:,} with a single value were not tested and are left out"
+        return by_score[kept], p_values[kept], criterion
     if tolerance is None:
         finite = score.mean[by_score][np.isfinite(score.mean[by_score])]
         tolerance = PLATEAU_SHARE * float(np.ptp(finite)) if len(finite) else 0.0

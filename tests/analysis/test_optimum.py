@@ -241,6 +241,18 @@ def test_an_optimum_has_the_interval_of_student_and_its_plateau(recorded) -> Non
     assert results.optimum("y", tolerance=5).plateau["a"].tolist() == [2, 3, 1]
 
 
+def test_a_single_value_is_not_as_good_as_the_best_because_it_cannot_be_tested(recorded) -> None:
+    y = {1: [10.0, 11.0, 12.0], 2: [10.5, 10.0, 11.5], 3: [-500.0], 4: [11.0]}
+    space = Grid(a=[1, 2]) * Replicates(3) | Grid(a=[3, 4]) * Replicates(1)
+    results = recorded(space, lambda v: {"y": y[v["a"]][v["replicate"]]})
+
+    found = results.optimum("y")
+
+    assert found.plateau["a"].tolist() == [1, 4, 2]
+    assert "1 with a single value were not tested" in found.criterion
+    assert "were not tested" in str(found)
+
+
 def test_without_replicates_there_is_no_interval_and_the_plateau_says_so(recorded) -> None:
     results = recorded({"a": [1, 2, 3]}, lambda v: {"y": {1: 0.0, 2: 100.0, 3: 99.5}[v["a"]]})
 
