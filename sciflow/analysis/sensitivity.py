@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import pandas as pd
 
-from sciflow.analysis.grouping import REPLICATE, group
+from sciflow.analysis.grouping import REPLICATE, group, half_width
 from sciflow.analysis.sample import Factor, factors_of
 from sciflow.errors import ResultsError
 
@@ -46,7 +46,8 @@ class Sensitivity:
     why : what that is, and why it was taken, in words
     table : a row per parameter, the one that matters most first. Of ``grid`` and ``sobol``: ``first`` (the share of
         the variance that it accounts for alone) and ``total`` (with its interactions); of ``morris``: ``mu_star``
-        (mean size of its effects), ``mu`` (mean effect) and ``sigma`` (their spread: interactions or curvature); of
+        (mean size of its effects, over the extent of its values), ``mu`` (mean effect) and ``sigma`` (their spread:
+        interactions or curvature), with Student's interval; of
         ``permutation``: ``importance`` (loss of R² when its values are shuffled). Each with ``_low`` and ``_high``;
         NaN where nothing says how sure it is.
     n : how many values went in
@@ -287,27 +288,45 @@ def _morris(sample: Sample, factors: Sequence[Factor], _why_not: str, confidence
     codes, values = _points(sample, factors)
     if not is_trajectories(codes):
         raise _OtherDesignError("nor trajectories of Morris")
-    _need("SALib", "elementary effects")
-    from SALib.analyze import morris  # noqa: PLC0415  an extra
-
-    analyze = cast("Callable[..., dict[str, Any]]", morris.analyze)
-    points = np.stack([_numbers(factor) for factor in factors], axis=1)
-    n_levels = max(factor.n for factor in factors)
-    found = analyze(_problem(factors), points, values, conf_level=confidence, num_levels=n_levels, seed=0)
-    star, half = np.asarray(found["mu_star"], dtype=float), np.asarray(found["mu_star_conf"], dtype=float)
+    points = np.stack([_scaled(factor) for factor in factors], axis=1)
+    effects = elementary_effects(points, values)
+    sizes = np.abs(effects)
+    star, n = sizes.mean(axis=0), len(effects)
+    sd = sizes.std(axis=0, ddof=1) if n > 1 else np.full(len(factors), np.nan)
+    half = half_width(sd, np.full(len(factors), n), confidence)
     table = pd.DataFrame(
         {
             "mu_star": star,
             "mu_star_low": np.maximum(star - half, 0.0),
             "mu_star_high": star + half,
-            "mu": np.asarray(found["mu"], dtype=float),
-            "sigma": np.asarray(found["sigma"], dtype=float),
+            "mu": effects.mean(axis=0),
+            "sigma": effects.std(axis=0, ddof=1) if n > 1 else np.nan,
         },
         index=_index(factors),
     )
-    n_trajectories = len(values) // (len(factors) + 1)
-    why = f"the points are {n_trajectories:,} trajectories of Morris, so elementary effects are averaged (SALib)"
+    why = f"the points are {n:,} trajectories of Morris, so elementary effects are averaged"
     return _result(sample, "morris", why, table, None, confidence)
+
+
+def elementary_effects(points: Floats, values: Floats) -> Floats:
+    """By how much each step of each walk changes the value, for a step of one: (n_walks, n_parameters).
+
+    Morris, Technometrics 33 (1991) 161. Each step counts with its own length, so that walks need not have the step that
+    goes with a number of levels, which SALib takes for granted.
+
+    Parameters
+    ----------
+    points
+        (n_walks * (n_parameters + 1), n_parameters), each parameter scaled to 0 … 1.
+    """
+    n_factors = points.shape[1]
+    steps = np.diff(points.reshape(-1, n_factors + 1, n_factors), axis=1)
+    changes = np.diff(values.reshape(-1, n_factors + 1), axis=1)
+    moved = np.abs(steps).argmax(axis=2)  # the one parameter that a step changes
+    slopes = changes / np.take_along_axis(steps, moved[..., None], axis=2)[..., 0]
+    effects = np.empty_like(slopes)
+    np.put_along_axis(effects, moved, slopes, axis=1)
+    return effects
 
 
 def is_trajectories(codes: NDArray[np.int64]) -> bool:
@@ -374,6 +393,12 @@ def _numbers(factor: Factor) -> Floats:
     levels = [level for level in factor.levels if isinstance(level, int | float) and not isinstance(level, bool)]
     whole = len(levels) == factor.n and all(map(math.isfinite, levels))
     return (np.array(levels, dtype=np.float64) if whole else np.arange(factor.n, dtype=np.float64))[factor.codes]
+
+
+def _scaled(factor: Factor) -> Floats:
+    """Each variant's value as a number from 0, the smallest, to 1, the largest."""
+    numbers = _numbers(factor)
+    return (numbers - numbers.min()) / float(np.ptp(numbers))
 
 
 def _problem(factors: Sequence[Factor]) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from SALib.analyze.morris import analyze as analyze_morris
 from SALib.sample import morris, sobol
 
 from sciflow.analysis import sensitivity
-from sciflow.analysis.sensitivity import grid_indices
+from sciflow.analysis.sensitivity import elementary_effects, grid_indices
 from sciflow.errors import ResultsError
 from sciflow.space import Grid, LatinHypercube, Points, Replicates
 
@@ -115,9 +116,46 @@ def test_trajectories_of_morris_give_elementary_effects(recorded) -> None:
 
     assert found.method == "morris"
     assert found.table.index.tolist() == ["x1", "x2", "x3"]
-    assert found.table["mu_star"].tolist() == pytest.approx([3, 1, 0], rel=0.05, abs=1e-9)
-    assert found.table["mu"].tolist() == pytest.approx([3, -1, 0], rel=0.05, abs=1e-9)
+    x1, x2, _ = np.ptp(sampled, axis=0).tolist()
+    assert found.table["mu_star"].tolist() == pytest.approx([3 * x1, x2, 0], abs=1e-9)
+    assert found.table["mu"].tolist() == pytest.approx([3 * x1, -x2, 0], abs=1e-9)
     assert found.table["sigma"].tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("length", [0.05, 0.3])
+def test_elementary_effects_have_the_size_of_the_steps_that_were_made(recorded, length) -> None:
+    # walks of one's own, whose steps are not those that SALib makes of a number of levels
+    rng = np.random.default_rng(0)
+    walks: list[dict[str, float]] = []
+    for start in rng.uniform(0.0, 1.0 - length, (20, 2)).tolist():
+        at = dict(zip(NAMES, start, strict=False))
+        walks.append(dict(at))
+        for name in rng.permutation(NAMES[:2]).tolist():
+            at[name] += length
+            walks.append(dict(at))
+    results = recorded(Points(walks), lambda v: {"y": 2.0 * v["x1"] - 3.0 * v["x2"]})
+
+    found = results.sensitivity("y")
+
+    assert found.method == "morris"
+    extent = {name: np.ptp([point[name] for point in walks]) for name in NAMES[:2]}
+    assert found.table.loc["x1", ["mu_star", "mu", "sigma"]].tolist() == pytest.approx(
+        [2 * extent["x1"], 2 * extent["x1"], 0], abs=1e-9
+    )
+    assert found.table.loc["x2", ["mu_star", "mu"]].tolist() == pytest.approx([3 * extent["x2"], -3 * extent["x2"]])
+
+
+def test_elementary_effects_of_walks_that_salib_makes_are_those_of_salib() -> None:
+    problem = {"num_vars": 3, "names": NAMES, "bounds": [[0.0, 1.0]] * 3}
+    sampled = morris.sample(problem, 30, num_levels=4, seed=5)
+    values = np.sin(5 * sampled[:, 0]) + sampled[:, 1] * sampled[:, 2]
+
+    effects = elementary_effects(sampled, values)
+
+    expected = analyze_morris(problem, sampled, values, num_levels=4)
+    assert np.abs(effects).mean(axis=0) == pytest.approx(expected["mu_star"])
+    assert effects.mean(axis=0) == pytest.approx(expected["mu"])
+    assert effects.std(axis=0, ddof=1) == pytest.approx(expected["sigma"])
 
 
 def test_other_points_are_fitted_by_a_forest_which_says_how_well(recorded) -> None:
