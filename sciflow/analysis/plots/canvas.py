@@ -123,7 +123,9 @@ def finish(dataset: xr.Dataset | None, axes: Iterable[Axes], *, title: str | Non
     for one in axes:
         figure = one.figure
         if title is not None:
-            one.set_title(_wrapped_over(one, title))
+            # over what a legend or a colour bar will leave of the width
+            beside = one.get_legend() is not None or len(figure.axes) > 1
+            one.set_title(_wrapped_over(one, title, ratio=1.2 if beside else 1.0))
         if not hasattr(figure, "provenance"):
             figure.provenance = provenance_of(dataset)  # pyright: ignore[reportAttributeAccessIssue]  # read when saved
 

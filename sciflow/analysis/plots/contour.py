@@ -328,7 +328,9 @@ def _three(axes: Any, field: Field) -> list[tuple[Any, NDArray[np.float64]]]:
 def _straight(axis: Any, values: NDArray[np.float64]) -> Any:
     """What turns values into places along an axis of a surface: logarithms are drawn, and their powers written."""
     if not is_logarithmic(values):
-        axis.set_major_locator(MaxNLocator(5))
+        apart = len(values) <= 6 and float(np.diff(np.sort(values)).min()) >= 0.15 * float(np.ptp(values))
+        axis.set_major_locator(FixedLocator(values.tolist()) if apart else MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(_number))
         return _unchanged
     if len(values) <= 6:
         axis.set_major_locator(FixedLocator(np.log10(values).tolist()))
@@ -340,6 +342,10 @@ def _straight(axis: Any, values: NDArray[np.float64]) -> Any:
 
 def _unchanged(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
+
+
+def _number(value: float, _at: int | None = None) -> str:
+    return f"{value:.4g}"
 
 
 def _power(exponent: float, _at: int | None = None) -> str:

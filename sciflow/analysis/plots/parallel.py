@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import matplotlib as mpl
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.font_manager import FontProperties
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -94,7 +96,7 @@ def parallel(
         _draw_lines(axes, np.stack(places, axis=1), metric[order])
         axes.set_xlim(-0.25, len(names) + 0.25)
         axes.set_ylim(-0.06, 1.06)
-        axes.set_xticks(range(len(names) + 1), [one.label for one in [*shown, rows[value]]])
+        axes.set_xticks(range(len(names) + 1), _in_two_rows(axes, [one.label for one in [*shown, rows[value]]]))
         axes.tick_params(axis="x", length=0)
         axes.set_yticks([])
         for spine in axes.spines.values():
@@ -102,6 +104,18 @@ def parallel(
         words = [f"{MOST_LINES:,} of {size:,} lines"] if size > MOST_LINES else []
         add_note(axes, [f"coloured by {value}", *words, *words_on_lacks(rows)])
     return cast("Figure", axes.get_figure(root=True))
+
+
+def _in_two_rows(axes: Axes, labels: list[str]) -> list[str]:
+    """Every second label lower, if neighbours would run into each other."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    letter = 0.6 * FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size_in_points() / 72
+    room = 0.9 * figure.get_figwidth() * axes.get_position().width / 0.775 / (len(labels) - 0.5)
+    widest = max((len(one) + len(other)) / 2 for one, other in itertools.pairwise(labels))
+    if (widest + 1) * letter <= room:
+        return labels
+    return [f"\n{label}" if at % 2 else label for at, label in enumerate(labels)]
 
 
 def _names(dataset: xr.Dataset, value: str, columns: str | Sequence[str] | None) -> list[str]:
