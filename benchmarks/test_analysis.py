@@ -6,6 +6,9 @@ file per run, as people do without a store: `pandas.concat` of CSV files, `xarra
 As a script it prints a table of wall and CPU seconds and of peak memory, each measured in a process of its own::
 
     python benchmarks/test_analysis.py
+
+With ``--pipefunc PYTHON``, an interpreter that has pipefunc, its `load_xarray_dataset` is measured beside them, of a
+``file_array`` of as many variants.
 """
 
 from __future__ import annotations
@@ -72,7 +75,7 @@ def best(sweep):
 
 
 def dataset(sweep):
-    return sciflow.open_results(sweep).dataset
+    return sciflow.open_results(sweep).dataset.load()
 
 
 def frames_of_files(folder):
@@ -174,6 +177,46 @@ print(json.dumps([wall, cpu, peak]))
     return json.loads(done.stdout.splitlines()[-1])
 
 
+PIPEFUNC = """
+import json, re, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+import xarray
+from pipefunc import PipeFunc, Pipeline
+from pipefunc.map import load_xarray_dataset
+
+def noop(a, b, c, d):
+    return a * b + c, c - a
+
+def make(folder):
+    spec = "a[i], b[j], c[k], d[l] -> u[i, j, k, l], v[i, j, k, l]"
+    values = {"a": [0.25 * (i + 1) for i in range(10)], "b": list(range(10)), "c": [1.5 * i for i in range(10)]}
+    values["d"] = [f"m{i:03d}" for i in range(10)]
+    with ProcessPoolExecutor(2) as pool:
+        Pipeline([PipeFunc(noop, ("u", "v"), mapspec=spec)]).map(
+            values, run_folder=folder, executor=pool, storage="file_array", show_progress=False, return_results=False
+        )
+
+if __name__ == "__main__":
+    if not Path(sys.argv[1]).exists():
+        make(sys.argv[1])
+    wall, cpu = time.perf_counter(), time.process_time()
+    load_xarray_dataset("u", "v", run_folder=sys.argv[1]).load()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+    print(json.dumps([wall, cpu, peak]))
+"""
+
+
+def _measured_pipefunc(python, scratch):
+    """The same of pipefunc's load_xarray_dataset, of 10,000 variants; a run of them is made at the first call."""
+    script = Path(scratch) / "peer.py"  # a file, for processes of a pool import it
+    script.write_text(PIPEFUNC)
+    command = [python, str(script), str(Path(scratch) / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def statistics(sweep):
     """Print the time of each statistic of an opened sweep."""
     results = sciflow.open_results(sweep)
@@ -189,6 +232,7 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="*", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--files", type=int, default=10**4, help="of how many variants there are files at 10,000")
+    parser.add_argument("--pipefunc", metavar="PYTHON", help="interpreter that has pipefunc, to compare with")
     options = parser.parse_args()
     warnings.simplefilter("ignore", UserWarning)
     with tempfile.TemporaryDirectory() as scratch:
@@ -207,6 +251,11 @@ def main():
             for name, (work, path) in works.items():
                 wall, cpu, peak = np.min([_measured(work, path) for _ in range(options.rounds)], axis=0)
                 print(f"  {name:30s} {wall:8.2f} s {cpu:8.2f} s CPU {peak:8.0f} MiB", flush=True)
+            if n == 10**4 and options.pipefunc:
+                _measured_pipefunc(options.pipefunc, scratch)  # the first one makes the run
+                found = [_measured_pipefunc(options.pipefunc, scratch) for _ in range(options.rounds)]
+                wall, cpu, peak = np.min(found, axis=0)
+                print(f"  {'pipefunc load_xarray_dataset':30s} {wall:8.2f} s {cpu:8.2f} s CPU {peak:8.0f} MiB")
             statistics(sweep)
 
 
