@@ -111,6 +111,16 @@ def test_replicates_are_all_repeated_and_conditions_and_derived_parameters_hold(
     assert len(workflow.space) == len(space) + len(finer) - 2  # the best is in both, twice
 
 
+@pytest.mark.parametrize(("around", "new"), [("optimum", {1.125, 1.625}), ("boundary", {0.375, 1.625})])
+def test_a_union_of_spaces_is_refined_as_one_space_with_each_value_once(recorded, around, new) -> None:
+    united = Grid(x=[0.0, 1.0, 2.0]) * Replicates(2) | Grid(x=[0.75, 1.0, 1.25]) * Replicates(3)
+    results = recorded(united, lambda v: {"y": -abs(v["x"] - 1.2)})
+    refined = results.suggest_refinement("y", factor=2, around=around)
+
+    assert {variant["replicate"] for variant in refined} == {0, 1, 2}
+    assert {variant["x"] for variant in refined} - {0.0, 0.75, 1.0, 1.25, 2.0} == new
+
+
 def test_parameters_that_the_best_lacks_do_not_keep_the_space_from_being_added(recorded) -> None:
     space = Grid(opt=["sgd"], rate=[0.1, 0.2, 0.3], momentum=[0.5, 0.9]) | Grid(opt=["adam"], rate=[0.1, 0.2, 0.3])
     results = recorded(space, lambda v: {"y": -abs(v["rate"] - 0.2) + (v["opt"] == "adam")})

@@ -49,7 +49,7 @@ def around_variant(
         if one.derived or (one.name not in best and one.name not in over):
             continue
         if one.name in over:
-            axes.append(axis_of(one, column.pool[np.unique(column.codes[column.codes >= 0])].tolist()))
+            axes.append(axis_of(one, values_of(column)))
             continue
         values: list[Any] = [best[one.name]]
         if one.name in refined:
@@ -73,10 +73,17 @@ def _has_value(column: Column, value: object) -> NDArray[np.bool_]:
     return np.array([*equal, value is None], dtype=np.bool_)[column.codes]
 
 
-def numbers_of(column: Column, rows: NDArray[np.bool_] | None = None) -> list[Number] | None:
-    """The different values in some rows, sorted; None if not all are numbers."""
+def values_of(column: Column, rows: NDArray[np.bool_] | None = None) -> list[Any]:
+    """The different values in some rows."""
     codes = column.codes if rows is None else column.codes[rows]
     values: list[Any] = column.pool[np.unique(codes[codes >= 0])].tolist()
+    # the pool of a union lists the values of each part, and so some of them more than once
+    return list({identity_key(value): value for value in values}.values())
+
+
+def numbers_of(column: Column, rows: NDArray[np.bool_] | None = None) -> list[Number] | None:
+    """The different values in some rows, sorted; None if not all are numbers."""
+    values = values_of(column, rows)
     return sorted(values) if set(map(type, values)) <= {int, float} else None
 
 

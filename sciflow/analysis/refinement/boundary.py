@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from sciflow.analysis.grouping import group
-from sciflow.analysis.refinement.around import axis_of, numbers_of
+from sciflow.analysis.refinement.around import axis_of, numbers_of, values_of
 from sciflow.analysis.refinement.reach import Reach, finer_values, is_geometric
 from sciflow.errors import ResultsError
 from sciflow.space import Points, Product, Variant
@@ -71,7 +71,7 @@ def along_boundary(
             found.setdefault(variant.id, dict(variant))
     units = {one.name: one.unit for one in table.parameters if one.unit is not None and one.name not in left_out}
     repeated = [one for one in table.parameters if one.name in over]
-    axes = [axis_of(one, table.columns[one.name].pool.tolist()) for one in repeated]
+    axes = [axis_of(one, values_of(table.columns[one.name])) for one in repeated]
     return Product(Points(found.values(), units=units), *axes)
 
 
