@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from sciflow.cli.options import examples, json_option
@@ -34,5 +36,6 @@ def bring(package: str, *, directory: str, name: str | None, as_json: bool) -> N
     if made.project is not None and made.script:
         click.echo(
             f"its code is in {made.project}; to go on, after you have read it: "
-            f"cd {made.project} && sciflow run {made.script} --directory ../.."
+            # names are the author's, and this line is to be pasted into a shell
+            f"cd {shlex.quote(str(made.project))} && sciflow run {shlex.quote(made.script)} --directory ../.."
         )

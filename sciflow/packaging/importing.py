@@ -13,6 +13,8 @@ from sciflow.errors import PackageError
 from sciflow.packaging import layout
 from sciflow.packaging.opened import Members, OpenedPackage, open_package
 from sciflow.packaging.records import ARRAYS, restore
+from sciflow.packaging.safety import within
+from sciflow.packaging.standalone import is_record
 from sciflow.packaging.verify import verify_package
 from sciflow.store.directory import SweepDirectory
 
@@ -67,7 +69,7 @@ def import_package(package: Path | str, directory: Path | str = "sweeps", *, nam
     opened = open_package(package)
     if f"{layout.RECORDS}/sweep.json" not in opened.members.sizes:
         raise PackageError(f"{package} was made without results, so there is no sweep to continue; run its code")
-    target = Path(directory) / _folder_name(str(opened.record["workflow"]) if name is None else name)
+    target = within(Path(directory), _folder_name(str(opened.record["workflow"]) if name is None else name))
     if target.exists():
         raise PackageError(f"{target} is there already, and nothing is overwritten; give another --directory")
     try:
@@ -94,6 +96,7 @@ def _build(opened: OpenedPackage, sweep: Path) -> None:
     members = opened.members
     with tempfile.TemporaryDirectory(dir=sweep.parent) as folder:
         records = Path(folder)
+        _refuse_others(opened)
         members.copy(layout.RECORDS, records)
         shutil.copytree(records, sweep, ignore=shutil.ignore_patterns("*.seg", ARRAYS))
         (sweep / "segments").mkdir(exist_ok=True)
@@ -103,6 +106,12 @@ def _build(opened: OpenedPackage, sweep: Path) -> None:
     if layout.RESULTS_FILE in members.sizes:
         with members.opened(layout.RESULTS_FILE) as source, (sweep / "results.h5").open("xb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
+
+
+def _refuse_others(opened: OpenedPackage) -> None:
+    others = [one for one in opened.files if one.startswith(f"{layout.RECORDS}/") and not is_record(one)]
+    if others:
+        raise PackageError(f"{opened.path} has {others[0]} among its records, which no package has; do not use it")
 
 
 def _restore(members: Members, records: SweepDirectory, segments: Path) -> None:
@@ -129,9 +138,11 @@ def _place_code(opened: OpenedPackage, sweep: Path) -> None:
         tree = sweep / "code" / _folder_name(str(frozen))
         shutil.copytree(project, tree)
         if script:
-            (tree / "__main__").mkdir()
-            (tree / script).rename(tree / "__main__" / script)
+            place = within(tree / "__main__", str(script))
+            place.parent.mkdir(parents=True)
+            within(tree, str(script)).rename(place)
     if code.get("patch") in members.sizes:
         (sweep / "code").mkdir(exist_ok=True)
-        (sweep / "code" / f"{code.get('tree') or 'uncommitted'}.patch").write_bytes(members.read(layout.PATCH))
+        patch = within(sweep / "code", f"{_folder_name(str(code.get('tree') or 'uncommitted'))}.patch")
+        patch.write_bytes(members.read(layout.PATCH))
     members.copy(layout.INPUTS, project)

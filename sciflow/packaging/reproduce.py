@@ -35,7 +35,7 @@ from sciflow.packaging.rebuild import (
     rebuild,
 )
 from sciflow.packaging.reproduction import ReproductionReport
-from sciflow.packaging.safety import open_container, unpack
+from sciflow.packaging.safety import open_container, unpack, within
 from sciflow.packaging.standalone import Container, check_names, read_json
 from sciflow.packaging.verify import verify_package
 from sciflow.provenance.variables import kept_variables
@@ -327,12 +327,12 @@ class _Run:
         for one in record.get("inputs") or ():
             name, path = str(one["name"]), one.get("path")
             if isinstance(path, str) and path in self.container and not check_names([name]):
-                target = code / name
+                target = within(code, name)
                 if not target.exists():
                     unpack(self.container, [path], target.parent, below=path.removesuffix(target.name))
         few = len(self.chosen.records) <= _MOST_INLINE
         job = {
-            "script": str(code / str(record["run"]["script"])),
+            "script": str(within(code, str(record["run"]["script"]))),
             "workflow": record["run"].get("workflow") or record["workflow"],
             "variants": list(self.chosen.records),
             "seed": record.get("seed", 0),
@@ -366,8 +366,8 @@ class _Run:
         return words.replace(f"{self.work}/", "") or how
 
     def _compare(self, report: ReproductionReport, recorded: Mapping[str, Any], complaint: str) -> ReproductionReport:
-        folder = self.work / "sweeps" / report.workflow
         try:
+            folder = within(self.work / "sweeps", report.workflow)
             results = open_results(folder)
             new = _records(results, list(self.chosen.records))
             failures = _failures(results)

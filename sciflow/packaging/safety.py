@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sciflow.errors import PackageError
@@ -11,7 +12,6 @@ from sciflow.packaging.standalone import Container, Limits, UnsafeError, opened
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from pathlib import Path
 
 
 @contextmanager
@@ -32,6 +32,21 @@ def open_container(path: Path | str, limits: Limits | None = None) -> Generator[
         raise PackageError(f"cannot read the package {path}: {error.strerror or error}") from error
 
 
+def within(folder: Path, name: str) -> Path:
+    """The path of what a package names, below *folder*: whatever else was checked, nothing leads out of here.
+
+    Raises
+    ------
+    PackageError
+        It would.
+    """
+    path = folder / name
+    # not where a link leads that has this very name: who writes there is told that it is taken
+    if "\0" in name or ".." in Path(name).parts or not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise PackageError(f"the package names a file {name!r}, which would lie elsewhere; do not use it")
+    return path
+
+
 def unpack(package: Container, names: Iterable[str], folder: Path, *, below: str = "") -> None:
     """Write files of a package into *folder*, which is new or empty: plain files, none of them executable.
 
@@ -41,7 +56,7 @@ def unpack(package: Container, names: Iterable[str], folder: Path, *, below: str
         What the names begin with and the files do not.
     """
     for name in names:
-        path = folder / name.removeprefix(below)
+        path = within(folder, name.removeprefix(below))
         path.parent.mkdir(parents=True, exist_ok=True)
         # EXCL: nothing that is there is followed or replaced
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

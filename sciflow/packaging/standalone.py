@@ -49,6 +49,9 @@ CODE = "data/code/"
 INPUTS = "data/inputs/"
 ARTIFACTS = "data/artifacts/"
 LOCKS = "data/environment/"
+RECORDS = "data/records/"
+DEFINITION = "data/workflow/definition.json"
+SWEEP = "data/workflow/sweep.json"
 GIT = "data/provenance/git.json"
 PATCH = "data/provenance/uncommitted.patch"
 FORMAT_1 = "package.json"
@@ -68,6 +71,12 @@ _LOCK = re.compile(
 )
 _VARIANT = re.compile("v[0-9a-f]{20}")
 _DIGEST = re.compile("[0-9a-f]{64}")
+_TREE = re.compile("[0-9a-f]{40,64}")  # of Git's trees too
+_HEX = re.compile("[0-9a-f]{1,64}")
+_OF_RECORDS = re.compile(
+    re.escape(RECORDS) + r"((sweep|arrays)\.json|(definition|sessions)/\d+\.json|sessions/\d+\.end"
+    r"|environment/[0-9a-f]+\.json|segments/[\w.\-]+\.seg|events/[\w.\-]+\.jsonl)"
+)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _DRIVE = re.compile("[A-Za-z]:")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
@@ -520,6 +529,75 @@ def _in_shape(record: dict[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
     return {**record, "inputs": inputs}, findings
 
 
+# ---------------------------------------------------------------------------------------- texts that become paths
+
+
+def check_paths(package: Container, record: Mapping[str, Any]) -> list[Finding]:
+    """Refuse texts that would name places of the reader's when the package is imported or run again."""
+    findings = [
+        _unsafe(name, f"has {part} {value!r}, which can lead elsewhere", "do not use this package")
+        for name, part, value, is_harmless in (*_paths_of_record(record), *_paths_of_sweep(package))
+        if value is not None and not is_harmless
+    ]
+    others = [name for name in package.below(RECORDS) if not is_record(name)]
+    return findings + [_unsafe(name, "is nothing that records have", "do not use this package") for name in others]
+
+
+def _paths_of_record(record: Mapping[str, Any]) -> Iterator[tuple[str, str, object, bool]]:
+    """File, what it is there, the value, and whether that names no other place."""
+    run, code = _mapping(record.get("run")), _mapping(record.get("code"))
+    for part, value in (("name", record.get("name")), ("workflow", record.get("workflow"))):
+        yield RECORD, part, value, _is_one_name(value)
+    yield RECORD, "run.workflow", run.get("workflow"), _is_one_name(run.get("workflow"))
+    yield RECORD, "run.script", run.get("script"), _is_below("", run.get("script"))
+    for part in ("tree", "frozen"):
+        yield RECORD, f"code.{part}", code.get(part), _matches(_TREE, code.get(part))
+    yield RECORD, "code.patch", code.get("patch"), code.get("patch") == PATCH
+    for role, value in _mapping(record.get("files")).items():
+        yield RECORD, f"files.{role}", value, _is_below(PAYLOAD, value)
+    for digest, value in _mapping(record.get("environments")).items():
+        is_digest = _matches(_HEX, digest)
+        yield RECORD, f"environment {digest!r}:", value, is_digest and value == f"{LOCKS}{digest}.json"
+    for one in _entries(record.get("inputs")):
+        name, place = one.get("name"), one.get("path")
+        yield RECORD, f"input {name!r}:", place, _is_below("", name) and place == f"{INPUTS}{name}"
+
+
+def _paths_of_sweep(package: Container) -> Iterator[tuple[str, str, object, bool]]:
+    """The same of what a sweep says that is made of the package."""
+    for name, part in ((SWEEP, "workflow"), (f"{RECORDS}sweep.json", "workflow"), (DEFINITION, "name")):
+        value = _mapping(read_json(package, name)).get(part)
+        yield name, part, value, _is_one_name(value)
+    for name in package.below(f"{RECORDS}sessions/"):
+        code = _mapping(_mapping(read_json(package, name)).get("code"))
+        yield name, "code.tree", code.get("tree"), _matches(_TREE, code.get("tree"))
+        for part in ("patch", "archive"):  # which whoever packs an imported sweep again would pack
+            file = _mapping(_mapping(code.get("repository")).get(part)).get("file")
+            yield name, f"the file of the {part}", file, _is_below("code/", file)
+
+
+def _is_one_name(value: object) -> bool:
+    """Whether a text can name a folder in another, and nothing else."""
+    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")
+
+
+def _is_below(folder: str, value: object) -> bool:
+    return isinstance(value, str) and value.startswith(folder) and not _name_problem(value)
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and bool(pattern.fullmatch(value))
+
+
+def is_record(name: str) -> bool:
+    """Whether a file below `RECORDS` is one of those that packages have.
+
+    What else may be in the directory of a sweep its driver trusts: notes of running processes, which it may end, and
+    what tasks returned, which it unpickles.
+    """
+    return bool(_OF_RECORDS.fullmatch(name))
+
+
 def _lacks(name: str, what: str, remedy: str = "ask the author for a complete package") -> Finding:
     return Finding("error", "completeness", name, what, remedy)
 
@@ -536,6 +614,9 @@ def check_completeness(package: Container, record: Mapping[str, Any]) -> list[Fi
     wanted = {"all": ("definition", "results", "table", "records", "code"), "results": ("definition", "results")}
     wanted["code"] = ("definition", "code")
     findings += [_lacks(RECORD, f"names no {role}") for role in wanted.get(str(what), ()) if not files.get(role)]
+    script = _mapping(record.get("run")).get("script")
+    if isinstance(script, str) and f"{CODE}{script}" not in package:
+        findings.append(_lacks(f"{CODE}{script}", f"is missing ({RECORD} names it as the script)"))
     if not package.below(CODE) and what != "results":
         findings.append(_lacks(CODE, "has no file: the code that ran is not in the package"))
     if what != "results" and not any(_LOCK.fullmatch(name) for name in package.names):
@@ -737,7 +818,7 @@ def check_basics(package: Container, expect: str | None = None) -> Basics:
             record, problems = read_record(package)
             findings = findings + problems
         if record:
-            findings = findings + check_completeness(package, record)
+            findings = findings + check_paths(package, record) + check_completeness(package, record)
             findings += check_consistency(package, record, integrity.digests)
         return Basics(integrity.package_id, record, integrity.digests, findings + check_hygiene(package))
     except UnsafeError as error:

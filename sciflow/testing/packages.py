@@ -74,9 +74,9 @@ def handmade_files(folder: Path) -> Files:
     consolidate(SweepDirectory.open(sweep.path))
     files[layout.RESULTS_FILE] = (sweep.path / "results.h5").read_bytes()
     for path in sorted(sweep.path.rglob("*")):
-        name = path.relative_to(sweep.path)
-        if path.is_file() and name.parts[0] in {"definition", "environment", "sessions", "segments", "sweep.json"}:
-            files[f"{layout.RECORDS}/{name.as_posix()}"] = path.read_bytes()
+        name = f"{layout.RECORDS}/{path.relative_to(sweep.path).as_posix()}"
+        if path.is_file() and standalone.is_record(name):
+            files[name] = path.read_bytes()
     record = {
         "schema": 2,
         "sciflow": "0.1.0",

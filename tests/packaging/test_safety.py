@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,9 @@ from hypothesis import strategies as st
 
 from sciflow.errors import PackageError
 from sciflow.packaging import layout, standalone
-from sciflow.packaging.safety import open_container, unpack
+from sciflow.packaging.importing import import_package
+from sciflow.packaging.reproduce import reproduce_package
+from sciflow.packaging.safety import open_container, unpack, within
 from sciflow.packaging.standalone import Limits, UnsafeError, check_names, opened
 from sciflow.packaging.verify import verify_package
 from sciflow.testing import packages
@@ -253,3 +256,92 @@ def test_a_member_is_never_read_beyond_its_size(tmp_path: Path) -> None:
         package.open = lambda name: io.BytesIO(b"12345")
         with pytest.raises(UnsafeError, match="more than the 3 bytes"):
             package.read("x")
+
+
+VICTIM = "../../../victim.txt"
+
+LEADING_ELSEWHERE = {
+    "the tree of the code": (layout.RECORD, lambda r: r["code"].update(tree="/tmp/x/evil")),
+    "the frozen code": (layout.RECORD, lambda r: r["code"].update(frozen="../" * 3 + "f" * 64)),
+    "the patch": (layout.RECORD, lambda r: r["code"].update(patch="data/code/study.py")),
+    "the script": (layout.RECORD, lambda r: r["run"].update(script=VICTIM)),
+    "an absolute script": (layout.RECORD, lambda r: r["run"].update(script="/victim.txt")),
+    "a script that is no text": (layout.RECORD, lambda r: r["run"].update(script=["study.py"])),
+    "the workflow of the script": (layout.RECORD, lambda r: r["run"].update(workflow="../up")),
+    "the workflow": (layout.RECORD, lambda r: r.update(workflow="../../up")),
+    "the name": (layout.RECORD, lambda r: r.update(name="a/../../b")),
+    "an input": (layout.RECORD, lambda r: r["inputs"][0].update(name=VICTIM)),
+    "the place of an input": (layout.RECORD, lambda r: r["inputs"][0].update(path="data/code/study.py")),
+    "a file": (layout.RECORD, lambda r: r["files"].update(results="data/../../results.h5")),
+    "a file beside the payload": (layout.RECORD, lambda r: r["files"].update(results="README.md")),
+    "an environment": (layout.RECORD, lambda r: r["environments"].update({"../e": "data/environment/../e.json"})),
+    "the workflow of the sweep": (layout.SWEEP, lambda d: d.update(workflow="../../up")),
+    "the workflow of the records": (f"{layout.RECORDS}/sweep.json", lambda d: d.update(workflow="..")),
+    "the name in the definition": (layout.DEFINITION, lambda d: d.update(name="a/b")),
+    "the code of a session": (f"{layout.RECORDS}/sessions/000001.json", lambda d: d.update(code={"tree": "../.."})),
+    "the patch of a session": (
+        f"{layout.RECORDS}/sessions/000001.json",
+        lambda d: d.update(code={"repository": {"patch": {"file": "../../../.ssh/id_rsa"}}}),
+    ),
+}
+"""Texts of a package that become paths when it is imported, run or packed again."""
+
+
+@pytest.mark.parametrize("what", LEADING_ELSEWHERE)
+def test_no_text_of_a_package_leads_elsewhere(what: str, good, tmp_path: Path) -> None:
+    name, change = LEADING_ELSEWHERE[what]
+    if name not in good:
+        name = next(one for one in good if one.startswith(f"{layout.RECORDS}/sessions/") and one.endswith(".json"))
+    (tmp_path / "victim.txt").write_text("precious")
+    path = packages.write_zip(tmp_path / "x.zip", packages.in_crate_too(packages.with_json(good, name, change)))
+    before = sorted(tmp_path.rglob("*"))
+
+    report = verify_package(path)
+    with pytest.raises(PackageError):
+        import_package(path, tmp_path / "a/b/sweeps")
+
+    assert report.exit_code == 4
+    assert any(one.file == name and "lead elsewhere" in one.what for one in report.errors)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert reproduce_package(path, yes=True).exit_code == 4
+
+
+@pytest.mark.parametrize("what", ["live/1.note", "intermediates/1", "sessions/000002.cancel", "code/x/study.py"])
+def test_what_a_driver_would_trust_is_not_among_the_records(what: str, good, tmp_path: Path) -> None:
+    files = packages.in_crate_too({**good, f"{layout.RECORDS}/{what}": b"x"})
+    path = packages.write_zip(tmp_path / "x.zip", files)
+
+    report = verify_package(path)
+
+    assert report.exit_code == 4
+    assert "is nothing that records have" in str(report)
+    with pytest.raises(PackageError):
+        import_package(path, tmp_path / "sweeps")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("tree", "/outside/evil"), ("tree", ".."), ("frozen", "../../up"), ("script", VICTIM)]
+)
+def test_an_import_stays_in_its_folder_even_if_a_check_were_blind(
+    part: str, value: str, good, tmp_path: Path, monkeypatch
+) -> None:
+    def change(record) -> None:
+        record["code"].update(frozen="f" * 64, tree="0" * 40)
+        record["run" if part == "script" else "code"][part] = value
+
+    (tmp_path / "victim.txt").write_text("precious")
+    path = packages.write_zip(tmp_path / "x.zip", packages.with_json(good, layout.RECORD, change))
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("sciflow.packaging.importing.verify_package", lambda _: SimpleNamespace(errors=()))
+
+    with pytest.raises(PackageError, match=r"would lie elsewhere|cannot name a folder"):
+        import_package(path, tmp_path)
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "", ".", "a\0b"])
+def test_a_path_within_a_folder_is_one(name: str, tmp_path: Path) -> None:
+    assert within(tmp_path, "a/b.txt") == tmp_path / "a/b.txt"
+    with pytest.raises(PackageError, match="would lie elsewhere"):
+        within(tmp_path, name)
