@@ -58,7 +58,8 @@ def to_dataset(assembled: Assembled, variants: Variants | None = None) -> xr.Dat
         if isinstance(output, ArrayOutput):
             inner, labels = _inner_dims(output, {**coords, **variables})
             variables[name] = ((*dims, *inner), lazy_array(output, assembled.shape), dict(output.attributes))
-            coords.update(labels)
+            for dim, values in labels.items():
+                coords.setdefault(dim, values)
             for dim, differing in output.labels.items():
                 label = _free_name(differing.name, {*coords, *variables, *assembled.outputs, *inner})
                 along = (*dims, inner[output.dims.index(dim)])
@@ -91,7 +92,11 @@ def _inner_dims(output: ArrayOutput, taken: Mapping[str, Any]) -> tuple[tuple[st
         if any(_contradicts(entry, dim, length, output.coords.get(dim)) for entry in taken.items())
     }
     names = {dim: f"{output.name}_{dim}" if dim in clashes else dim for dim in output.dims}
-    labels = {names[dim]: ((names[dim],), np.asarray(values)) for dim, values in output.coords.items() if dim in names}
+    labels = {
+        names[dim]: ((names[dim],), np.asarray(values), dict(output.coord_attributes.get(dim, {})))
+        for dim, values in output.coords.items()
+        if dim in names
+    }
     return tuple(names.values()), labels
 
 

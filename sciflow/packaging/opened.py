@@ -331,6 +331,7 @@ def _with_arrays(
             plan.coords,
             plan.attributes,
             assembled.source,
+            coord_attributes=plan.coord_attributes,
             file=file,
             variable=str(entry["variable"]),
             n_outer=n_outer,

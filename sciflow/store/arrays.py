@@ -40,6 +40,8 @@ class ArrayOutput:
         Values along the dims, where all variants agree on them.
     labels
         The values along a dim where variants do not agree, as an output of its own with one dim.
+    coord_attributes
+        What all variants say of the values along a dim, such as units.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ArrayOutput:
     attributes: Mapping[str, Any]
     source: RecordSource = field(repr=False)
     labels: Mapping[str, ArrayOutput] = field(default_factory=dict[str, "ArrayOutput"])
+    coord_attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, "Mapping[str, str]"])
 
     def gather(self, cells: NDArray[np.int64]) -> NDArray[Any]:
         """The arrays of some variants, given by their positions in the flattened dataset.

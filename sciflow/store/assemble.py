@@ -171,13 +171,15 @@ def _array_output(name: str, plan: OutputPlan, source: RecordSource, *, gaps: bo
             shape=None if one.length is None else (one.length,),
             dims=(one.dim,),
             coords={},
-            attributes={"long_name": f"labels along {one.dim} of {name}"},
+            attributes={"long_name": f"labels along {one.dim} of {name}", **plan.coord_attributes.get(one.dim, {})},
             source=source,
             of=name,
         )
         for one in plan.labels
     }
-    return ArrayOutput(name, dtype, plan.shape, plan.dims, plan.coords, plan.attributes, source, labels)
+    return ArrayOutput(
+        name, dtype, plan.shape, plan.dims, plan.coords, plan.attributes, source, labels, plan.coord_attributes
+    )
 
 
 def _all_have(records: Records, winners: NDArray[np.int64], name: str) -> bool:

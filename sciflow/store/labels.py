@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LABEL = "@label."
+_KEPT = ("units", "long_name", "standard_name")  # attributes of a coordinate that mean something to readers
 
 
 def label_name(output: str, dim: str) -> str:
@@ -32,6 +33,7 @@ def labelled(name: str, arrays: Sequence[Any], **attributes: Any) -> dict[str, C
     """The columns for one ``xarray.DataArray`` per variant, all with the same dims.
 
     Labels that all of them share are part of the description (``coords``); others get a column per dim.
+    What all say of the labels along a dim, such as units, is in ``coord_attributes``.
     """
     dims = [str(dim) for dim in arrays[0].dims]
     common: dict[str, Any] = {}
@@ -45,7 +47,25 @@ def labelled(name: str, arrays: Sequence[Any], **attributes: Any) -> dict[str, C
             common[dim] = present[0].tolist()
         else:
             varying[label_name(name, dim)] = label_column(labels)
+    told = {dim: same for dim in dims if (same := _shared([_attributes(array, dim) for array in arrays]))}
+    if told:
+        attributes["coord_attributes"] = told
     return {name: outputs([array.values for array in arrays], dims=dims, coords=common, **attributes), **varying}
+
+
+def shared_coord_attributes(descriptions: Sequence[Mapping[str, Any]], dim: str) -> dict[str, str]:
+    """What the descriptions of all columns say alike of the labels along *dim*."""
+    return _shared([description.get("coord_attributes", {}).get(dim, {}) for description in descriptions])
+
+
+def _shared(attributes: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    first, *others = attributes
+    return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
+
+
+def _attributes(array: Any, dim: str) -> dict[str, str]:
+    attributes: Mapping[str, Any] = array.coords[dim].attrs if dim in array.coords else {}
+    return {key: str(attributes[key]) for key in _KEPT if key in attributes}
 
 
 def label_column(labels: Sequence[NDArray[Any] | None]) -> ColumnData:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sciflow.store.arrays import with_gaps
 from sciflow.store.column import NO_VALUES, common_dtype
-from sciflow.store.labels import given_labels, label_name
+from sciflow.store.labels import given_labels, label_name, shared_coord_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from sciflow.store.segment import FrameRef
 
-_TYPING = frozenset({"dtype", "shape", "encoding", "kind", "name", "pool", "dims", "coords", "n_dims"})
+_TYPING = frozenset(
+    {"dtype", "shape", "encoding", "kind", "name", "pool", "dims", "coords", "coord_attributes", "n_dims"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class OutputPlan:
         The labels along the dims on which all agree.
     labels
         The dims that have labels on which not all agree.
+    coord_attributes
+        What all say of the labels along a dim, such as units.
     """
 
     is_array: bool
@@ -49,6 +53,7 @@ class OutputPlan:
     coords: dict[str, Any]
     attributes: dict[str, Any]
     labels: tuple[LabelPlan, ...] = ()
+    coord_attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, "Mapping[str, str]"])
 
 
 def plan_outputs(frames: Iterable[FrameRef]) -> dict[str, OutputPlan]:
@@ -90,7 +95,9 @@ def _plan(name: str, columns: list[dict[str, Any]], labels: Mapping[str, list[di
             coords[dim] = next(c["coords"][dim] for c in telling)
         elif own or any(one is not None for one in given):
             differing.append(_plan_labels(dim, given, own))
-    return OutputPlan(True, dtype, shapes.pop() if uniform else None, dims, coords, attributes, tuple(differing))
+    told = {dim: same for dim in dims if (same := shared_coord_attributes(telling, dim))}
+    shape = shapes.pop() if uniform else None
+    return OutputPlan(True, dtype, shape, dims, coords, attributes, tuple(differing), told)
 
 
 def _dims(columns: list[dict[str, Any]]) -> tuple[str, ...] | None:

@@ -232,7 +232,7 @@ class _Writer:
                 self._file.dimension(name, length)
                 self._dim_values[name] = values
                 if values is not None:
-                    self._file.axis(name, np.array(values), {})
+                    self._file.axis(name, np.array(values), output.coord_attributes.get(dim, {}))
             dims.append(name)
         return dims
 

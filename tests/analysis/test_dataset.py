@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dask.array as da
 import numpy as np
@@ -156,6 +156,7 @@ def test_inner_dimensions_of_one_name_and_other_labels_are_kept_apart() -> None:
         dims: tuple[str, ...]
         extent: tuple[int, ...]
         coords: dict
+        coord_attributes: dict = field(default_factory=dict)
 
     taken = {
         "a": (("variant",), np.zeros(3), {}),
@@ -227,6 +228,20 @@ def test_labels_that_are_equal_label_the_dimension(labelled, together) -> None:
 
     assert dataset.time.values.tolist() == [0.0, 0.5]
     assert not any(name.startswith("curve_") for name in dataset.coords)
+
+
+@TOGETHER
+@pytest.mark.parametrize("times", [[[0.0, 0.5], [0.0, 0.5]], [[0.0, 0.5], [0.0, 0.25]]])
+def test_what_all_variants_say_of_a_coordinate_is_kept(labelled, together, times, tmp_path) -> None:
+    curves = [
+        curve([1.0, 2.0], time=("time", of, {"units": "s", "long_name": f"time {k}"})) for k, of in enumerate(times)
+    ]
+    results = labelled(curves, together=together)
+    name = "time" if times[0] == times[1] else "curve_time"
+
+    for dataset in (results.dataset, opened_file(results), xr.open_dataset(results.export(tmp_path / "of.nc"))):
+        assert dataset[name].attrs["units"] == "s"
+        assert not dataset[name].attrs.get("long_name", "").startswith("time")  # they do not agree on it
 
 
 @TOGETHER
