@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from sciflow.store.assembled import FLAGS
 from sciflow.workflow.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ VERDICTS: Final[tuple[Verdict, ...]] = ("identical", "within tolerance", "differ
 
 DEFAULT_RTOL: Final = 1e-9
 DEFAULT_ULPS: Final = 64
-NEVER_COMPARED: Final = frozenset({"runtime_s", "attempt", "status", "failure", "stale"})
+NEVER_COMPARED: Final = frozenset({"runtime_s", "attempt", "status", "failure", *FLAGS})
 """What is known of each variant besides its outputs: of the machine and the moment, not of the experiment."""
 
 

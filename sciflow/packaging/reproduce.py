@@ -411,22 +411,26 @@ def compare_records(
     return tuple(
         compare_metric(
             name,
-            {one: _pair(record.get(name), new.get(one, {}).get(name)) for one, record in old.items()},
+            {one: _pair(record.get(name), new.get(one), name) for one, record in old.items()},
             Tolerance(float(tolerances[name]["rtol"]), float(tolerances[name]["atol"])) if name in tolerances else None,
         )
         for name in names
     )
 
 
-def _pair(old: Any, new: Any) -> tuple[Any, Any]:
-    """Two values; a variant without one has NaN in a column where others have numbers."""
-    if (old is None or _is_nan(old)) and (new is None or _is_nan(new)):
-        return None, None
-    return old, new
+def _pair(old: Any, record: Mapping[str, Any] | None, name: str) -> tuple[Any, Any]:
+    """Two values; a variant without one has NaN in a column where others have numbers.
+
+    One that failed now has no record: whatever was recorded of it, if nothing, did not come out again.
+    """
+    if record is None:
+        return math.nan if old is None else old, None
+    new = record.get(name)
+    return (None, None) if _is_nothing(old) and _is_nothing(new) else (old, new)
 
 
-def _is_nan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _is_nothing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _now() -> str:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sciflow.packaging.compare import compare_metric, compare_values
+from sciflow.packaging.compare import NEVER_COMPARED, compare_metric, compare_values
+from sciflow.packaging.reproduce import compare_records
+from sciflow.store.assembled import FLAGS
 from sciflow.workflow.tolerance import Tolerance
 
 EXACT = Tolerance(0.0, 0.0)
@@ -114,3 +116,17 @@ def test_the_verdict_of_a_metric_is_its_worst_and_names_the_variant() -> None:
     assert compare_metric("energy", {**pairs, "ve": (1.0, None)}, None).verdict == "missing"
     assert compare_metric("energy", pairs, Tolerance(1.0, 0.0)).verdict == "within tolerance"
     assert compare_metric("energy", {}, None).verdict == "identical"
+
+
+def test_a_variant_that_failed_now_is_missing_even_where_nan_was_recorded() -> None:
+    recorded = {"v1": {"y": float("nan"), "z": 1.0}, "v2": {"y": 2.0, "z": 2.0, "only_v2": 3.0}}
+
+    failed = compare_records(recorded, {"v2": recorded["v2"]}, {})
+    assert [one.verdict for one in failed] == ["missing"] * 3
+    absent = {**recorded, "v1": {"z": 1.0}}
+    for again in (recorded, absent):
+        assert {one.verdict for one in compare_records(recorded, again, {})} == {"identical"}
+
+
+def test_flags_and_facts_of_variants_are_no_metrics() -> None:
+    assert set(FLAGS) | {"status", "attempt", "runtime_s", "failure"} <= NEVER_COMPARED
