@@ -79,7 +79,8 @@ _OF_RECORDS = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _DRIVE = re.compile("[A-Za-z]:")
-_PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
+PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle", ".pt", ".pth")
+"""Suffixes of files that may run code when they are opened."""
 _LOCAL_FILE = re.compile(r"""file:(//)?/|@\s*/|^/|path\s*=\s*["']/""", re.MULTILINE)
 
 
@@ -569,7 +570,9 @@ def _paths_of_sweep(package: Container) -> Iterator[tuple[str, str, object, bool
         value = _mapping(read_json(package, name)).get(part)
         yield name, part, value, _is_one_name(value)
     for name in package.below(f"{RECORDS}sessions/"):
-        code = _mapping(_mapping(read_json(package, name)).get("code"))
+        session = _mapping(read_json(package, name))
+        yield name, "folder", session.get("folder"), False  # packages say nothing of where it was
+        code = _mapping(session.get("code"))
         yield name, "code.tree", code.get("tree"), _matches(_TREE, code.get("tree"))
         for part in ("patch", "archive"):  # which whoever packs an imported sweep again would pack
             file = _mapping(_mapping(code.get("repository")).get(part)).get("file")
@@ -773,7 +776,7 @@ def check_hygiene(package: Container) -> list[Finding]:
 
 
 def _is_pickle(package: Container, name: str) -> bool:
-    if name.lower().endswith(_PICKLES):
+    if name.lower().endswith(PICKLES):
         return True
     if package.sizes[name] < 4:  # shorter than any that holds something
         return False

@@ -279,6 +279,7 @@ LEADING_ELSEWHERE = {
     "the workflow of the records": (f"{layout.RECORDS}/sweep.json", lambda d: d.update(workflow="..")),
     "the name in the definition": (layout.DEFINITION, lambda d: d.update(name="a/b")),
     "the code of a session": (f"{layout.RECORDS}/sessions/000001.json", lambda d: d.update(code={"tree": "../.."})),
+    "the folder of a session": (f"{layout.RECORDS}/sessions/000001.json", lambda d: d.update(folder="../../..")),
     "the patch of a session": (
         f"{layout.RECORDS}/sessions/000001.json",
         lambda d: d.update(code={"repository": {"patch": {"file": "../../../.ssh/id_rsa"}}}),

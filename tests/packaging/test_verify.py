@@ -130,6 +130,17 @@ def test_the_verifier_names_things_as_the_rest_does() -> None:
     assert f"{layout.ARTIFACTS}/" == standalone.ARTIFACTS
 
 
+@pytest.mark.parametrize("name", ["model.pt", "weights.PTH", "forest.joblib", "thing.pkl"])
+def test_a_file_of_a_name_that_pickles_have_is_told_whatever_is_in_it(name: str, good, tmp_path: Path) -> None:
+    kept = f"{layout.ARTIFACTS}/v{'0' * 20}/fit/{name}"
+    files = packages.in_crate_too({**good, kept: b"PK", f"data/results/{name}": b"PK"})
+
+    with opened(packages.write_zip(tmp_path / "x.zip", files)) as package:
+        findings = {one.file: one.severity for one in check_basics(package).findings}
+
+    assert findings == {kept: "warning", f"data/results/{name}": "error"}
+
+
 @pytest.mark.parametrize("name", [layout.EXACT_REQUIREMENTS, layout.REQUIREMENTS, layout.PYLOCK, layout.CONDA])
 def test_every_kind_of_lock_is_one(name: str) -> None:
     assert standalone._LOCK.fullmatch(name)
