@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.errors import SciflowError
 from sciflow.packaging import layout
+from sciflow.packaging.standalone import PICKLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _SCRIPT: Final = "__main__/"
 _LICENSE: Final = re.compile(r"(?i)(licen[cs]e|copying)(\.(md|txt|rst))?")
-_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".dill", ".cloudpickle")
 _MOST_LICENSE_BYTES: Final = 200_000
 _INCH_DPI: Final = 150
 
@@ -228,7 +228,7 @@ def artifacts(sweep: Path, ids: Iterable[str]) -> tuple[Gathered, dict[str, list
                 by_variant[identity].append(name)
             elif path.is_symlink():
                 gathered.left_out.append(f"artifact {path.relative_to(folder).as_posix()}: it is a link")
-    pickles = [name for name in gathered.members if name.lower().endswith(_PICKLES)]
+    pickles = [name for name in gathered.members if name.lower().endswith(PICKLES)]
     return gathered, dict(by_variant), pickles
 
 
