@@ -18,6 +18,7 @@ from sciflow.space.table import Column, Table, objects
 from sciflow.space.variant import Parameter
 from sciflow.store.assembled import DONE, INPUTS_CHANGED, STALE, STATUS_MEANINGS, ArrayOutput, ScalarOutput
 from sciflow.store.column import ID, ID_BYTES
+from sciflow.store.outputs import plan_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -237,6 +238,13 @@ class Variants:
             copy=False,
         )
 
+    @cached_property
+    def _truths(self) -> tuple[str, ...]:
+        """Outputs that are true or false, but are numbers here because some variants have none."""
+        floats = [name for name in self.metrics if self.scalar(name).dtype.kind == "f"]
+        plans = plan_outputs(self._assembled.snapshot.frames) if floats else {}
+        return tuple(name for name in floats if (dtype := plans[name].dtype) is not None and dtype.kind == "b")
+
     def each(self, rows: NDArray[np.int64]) -> Iterator[tuple[Variant, dict[str, Any]]]:
         """Some variants, each with what is recorded of it; a few at a time are read."""
         row_bytes = sum(one.dtype.itemsize * math.prod(one.extent) for one in self._arrays.values())
@@ -285,6 +293,7 @@ class Variants:
         # a table of what is named alone is several times faster; what it cannot answer, or explain, the whole one can
         frame = self.frame if names is None else self.columns(name for name in sorted(names) if name in taken)
         also = {name: column.set_axis(frame.index) for name, column in also.items()}
+        frame = frame.assign(**{name: frame[name].astype("boolean") for name in self._truths if name in frame})
         try:
             return holds(query, frame, also)
         except pd.errors.UndefinedVariableError as error:

@@ -12,7 +12,10 @@ import pytest
 from sciflow.analysis.results import Results, open_results
 from sciflow.errors import FormatError, ResultsError
 from sciflow.figures.spec import parse_figure
+from sciflow.running.failure import Failure
+from sciflow.space import Grid
 from sciflow.testing.sweeps import CODE, ENVIRONMENT, known_outcome_workflow, record_outcomes, train
+from sciflow.workflow.workflow import ExperimentalWorkflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,11 +78,60 @@ def test_a_query_chooses_rows(results) -> None:
         ("layers.sum() == 3", "is not a condition"),
         ("@results == 3", "is not understood|names"),
         ("__import__('os')", "is not understood|names"),
+        ("status", "is not a condition"),
+        ("device", "is not a condition"),
+        ("failure", "is not a condition"),
+        ("accuracy.values", "is not a condition"),
+        ("accuracy.map(len) == 1", "asks for 'map', which conditions must not"),
+        ("accuracy._mgr == 1", "asks for '_mgr'"),
     ],
 )
 def test_a_query_that_is_not_understood_says_why(results, query: str, words: str) -> None:
     with pytest.raises(ResultsError, match=words):
         results.query(query)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "accuracy.to_csv({!r})",
+        "(accuracy + 1).to_csv({!r})",
+        "accuracy.str._parent.to_csv({!r})",
+        "[accuracy.to_csv][0]({!r})",
+    ],
+)
+def test_a_condition_writes_no_files(results, tmp_path: Path, call: str) -> None:
+    target = tmp_path / "written.csv"
+
+    for ask in (results.query, lambda condition: results.find_optimal_parameters("accuracy", where=condition)):
+        with pytest.raises(ResultsError, match="which conditions must not"):
+            ask(f"{call.format(str(target))} == 1")
+
+    assert not target.exists()
+
+
+def test_conditions_may_call_what_computes(results) -> None:
+    assert len(results.query("layers.isin([1, 2])")) == 12
+    assert len(results.query(" abs(learning_rate - 0.01) < 1e-9 ")) == 6
+    assert results.query("accuracy > accuracy.mean()").accuracy.min() > results.to_dataframe().accuracy.mean()
+    assert set(results.query("status.str.startswith('fail')").status) == {"failed"}
+    assert set(results.query("accuracy.notnull()").status) == {"done"}
+
+
+def test_of_what_is_true_or_false_neither_it_nor_its_opposite_holds_where_it_is_missing(tmp_path: Path) -> None:
+    workflow = ExperimentalWorkflow("truths")
+    workflow.add_task("work", lambda **parameters: parameters)
+    workflow.add_parameter_space(Grid(a=[1, 2, 3, 4], odd=["x"]) | Grid(a=[5], fast=[True]) | Grid(a=[6], fast=[False]))
+    failed = Failure.of(ValueError("no"), "work")
+    record_outcomes(tmp_path, workflow, lambda v: {"flag": v["a"] % 2 == 0, "y": 1.0} if v["a"] != 3 else failed)
+    results = open_results(tmp_path)
+
+    assert results.query("flag").a.tolist() == [2, 4, 6]
+    assert results.query("not flag").a.tolist() == [1, 5]
+    assert results.query("flag == False and y > 0").a.tolist() == [1, 5]
+    assert results.query("flag or status == 'failed'").a.tolist() == [2, 3, 4, 6]
+    assert results.query("fast").a.tolist() == [5]
+    assert results.query("not fast").a.tolist() == [6]
 
 
 def test_a_summary_describes_each_metric_of_the_variants_that_are_done(results) -> None:
