@@ -744,11 +744,16 @@ class Results:
         over: str | Iterable[str] | None = REPLICATE,
         extend: bool = True,
     ) -> Space:
-        """A space to add to the workflow, so that the sweep goes on where it matters.
+        """The sweep's space with more where it matters, to add to the workflow.
 
         Around the optimum: numeric parameters get *factor* times finer values between the neighbours of the best one
         (by factors where the axis is logarithmic; whole numbers stay whole), others stay at the best value. Add it with
         ``workflow.add_parameter_space(...)`` and run the workflow again: only new variants run.
+
+        The space that the sweep has is part of the suggestion, so a script that asks for one each time it runs only
+        ever adds to the sweep. While variants of that space have not run, it is suggested as it is, with a warning:
+        a script that was interrupted first completes what it had begun. Where the space is filtered by a function,
+        which is not stored, the suggestion is the finer part alone.
 
         Parameters
         ----------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow.analysis.refinement.reach import Reach, finer_values, is_geometric
+from sciflow.analysis.results import open_results
 from sciflow.engine.engine import Engine
 from sciflow.errors import ResultsError
-from sciflow.space import Axis, Grid, LatinHypercube, Points, Range, Replicates
+from sciflow.space import Axis, Grid, LatinHypercube, Points, Range, Replicates, from_dict
 from sciflow.workflow.workflow import ExperimentalWorkflow
 
 if TYPE_CHECKING:
@@ -26,6 +28,18 @@ def smooth(x: float, rate: float, layers: int, kind: str) -> float:
     """0 at x = 0.337, rate = 0.0123, 6 layers and kind b; less everywhere else."""
     ran.append({"x": x, "rate": rate, "layers": layers, "kind": kind})
     return -((x - X) ** 2) - math.log10(rate / RATE) ** 2 / 9 - (layers - LAYERS) ** 2 / 100 - (kind == "a")
+
+
+stops: list[int] = []
+
+
+def stopped_by_its_user(a: float, b: float) -> float:
+    """Ctrl-C after so many variants, if any."""
+    if stops:
+        stops[0] -= 1
+        if stops[0] < 0:
+            raise KeyboardInterrupt
+    return (a - 2.3) ** 2 + (b - 1.2) ** 2
 
 
 def test_a_sweep_refined_twice_gets_closer_to_the_optimum_and_runs_new_variants_only(tmp_path: Path) -> None:
@@ -58,19 +72,26 @@ def test_a_sweep_refined_twice_gets_closer_to_the_optimum_and_runs_new_variants_
     assert results.status() == {"done": counts[2], "failed": 0, "missing": 0}
 
 
+def suggested(results, *args, **options):
+    """What a suggestion adds to the sweep's space."""
+    there, finer = results.suggest_refinement(*args, **options).parts
+    assert there == from_dict(results._assembled.definition["space"])
+    return finer
+
+
 def test_values_lie_between_the_neighbours_and_recorded_ones_are_given_exactly(recorded) -> None:
     third = 0.1 + 0.2  # 0.30000000000000004
     results = recorded(
         Grid(x=[0.0, third, 0.6], kind=["a", "b"]), lambda v: {"y": v["x"] == third and v["kind"] == "a"}
     )
-    space = results.suggest_refinement("y", factor=4)
+    space = suggested(results, "y", factor=4)
 
     assert [axis.values for axis in space.axes] == [(0.075, 0.15, 0.225, third, 0.375, 0.45, 0.525), ("a",)]
 
 
 def test_a_logarithmic_axis_is_refined_by_factors(recorded) -> None:
     results = recorded(Grid(rate=[0.001, 0.01, 0.1]), lambda v: {"y": -abs(v["rate"] - 0.01)})
-    (axis,) = results.suggest_refinement("y", factor=2).axes
+    (axis,) = suggested(results, "y", factor=2).axes
 
     assert axis.values == (0.003162, 0.01, 0.031623)
 
@@ -79,10 +100,10 @@ def test_at_the_end_of_an_axis_values_go_beyond_and_that_is_told(recorded) -> No
     results = recorded(Grid(x=[1.0, 2.0, 3.0], rate=[0.1, 1.0, 10.0]), lambda v: {"y": v["x"] - v["rate"]})
 
     with pytest.warns(UserWarning, match="best value of (x, 3, is at the upper|rate, 0.1, is at the lower) end"):
-        space = results.suggest_refinement("y", factor=2)
+        space = suggested(results, "y", factor=2)
     assert [axis.values for axis in space.axes] == [(2.5, 3.0, 3.5, 4.0), (0.01, 0.03162, 0.1, 0.31623)]
     with pytest.warns(UserWarning, match="better ones may lie beyond it"):
-        within = results.suggest_refinement("y", factor=2, extend=False)
+        within = suggested(results, "y", factor=2, extend=False)
     assert [axis.values for axis in within.axes] == [(2.5, 3.0), (0.1, 0.31623)]
 
 
@@ -90,7 +111,7 @@ def test_beyond_the_end_values_do_not_change_sign(recorded) -> None:
     results = recorded(Grid(x=[0.5, 2.0, 3.5], n=[0, 3, 6]), lambda v: {"y": v["x"] + v["n"]})
 
     with pytest.warns(UserWarning, match="goes beyond it"):
-        space = results.suggest_refinement("y", maximize=False, factor=3)
+        space = suggested(results, "y", maximize=False, factor=3)
     x, n = (axis.values for axis in space.axes)
     assert min(x) == 0.5
     assert n == (0, 1, 2)
@@ -99,7 +120,7 @@ def test_beyond_the_end_values_do_not_change_sign(recorded) -> None:
 def test_replicates_are_all_repeated_and_conditions_and_derived_parameters_hold(recorded) -> None:
     space = (Grid(a=[1, 5, 9], b=[2.0, 6.0, 10.0]).where("a < b") * Replicates(2)).derive(area="a * b")
     results = recorded(space, lambda v: {"y": -abs(v["a"] - 5) - abs(v["b"] - 6)})
-    finer = results.suggest_refinement("y", factor=2)
+    finer = suggested(results, "y", factor=2)
 
     assert finer.names == ("a", "b", "replicate", "area")
     assert len(finer) == 6 * 2
@@ -115,16 +136,57 @@ def test_replicates_are_all_repeated_and_conditions_and_derived_parameters_hold(
 def test_a_union_of_spaces_is_refined_as_one_space_with_each_value_once(recorded, around, new) -> None:
     united = Grid(x=[0.0, 1.0, 2.0]) * Replicates(2) | Grid(x=[0.75, 1.0, 1.25]) * Replicates(3)
     results = recorded(united, lambda v: {"y": -abs(v["x"] - 1.2)})
-    refined = results.suggest_refinement("y", factor=2, around=around)
+    refined = suggested(results, "y", factor=2, around=around)
 
     assert {variant["replicate"] for variant in refined} == {0, 1, 2}
     assert {variant["x"] for variant in refined} - {0.0, 0.75, 1.0, 1.25, 2.0} == new
 
 
+def test_a_script_that_refines_grows_the_sweep_each_time_and_goes_on_with_what_was_interrupted(tmp_path: Path) -> None:
+    def run_script(*, stop_after: int | None = None) -> tuple[set[str], dict[str, int]]:
+        """Run it as a user does, time and again; gives the variants of the sweep, and their statuses."""
+        stops[:] = [] if stop_after is None else [stop_after]
+        workflow = ExperimentalWorkflow("again")
+        workflow.add_task("score", stopped_by_its_user)
+        workflow.add_parameter_space({"a": [1.0, 2.0, 3.0, 4.0], "b": [0.0, 1.0, 2.0]})
+        workflow.add_parameter_space(Replicates(2))
+        engine = Engine("inline", directory=tmp_path, progress=False)
+        if (tmp_path / "again").exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                workflow.add_parameter_space(
+                    open_results(tmp_path / "again").suggest_refinement("score", maximize=False)
+                )
+        with contextlib.suppress(KeyboardInterrupt):
+            engine.execute_parameter_sweep(workflow)
+        return {variant.id for variant in workflow.space}, open_results(tmp_path / "again").status()
+
+    first, _ = run_script()
+    second, status = run_script(stop_after=9)
+    assert first < second
+    assert status["missing"] > 0
+    completed, status = run_script()
+    assert completed == second
+    assert status == {"done": len(second), "failed": 0, "missing": 0}
+    third, status = run_script()
+    assert second < third
+    fourth, status = run_script()
+    assert third < fourth
+    assert status == {"done": len(fourth), "failed": 0, "missing": 0}
+
+
+def test_while_variants_have_not_run_nothing_finer_is_suggested(recorded) -> None:
+    space = Grid(a=[1.0, 2.0, 3.0, 4.0])
+    results = recorded(space, lambda v: {"y": v["a"]} if v["a"] < 4 else None)
+
+    with pytest.warns(UserWarning, match="1 variants? of the sweep did not run yet"):
+        assert results.suggest_refinement("y") == space
+
+
 def test_parameters_that_the_best_lacks_do_not_keep_the_space_from_being_added(recorded) -> None:
     space = Grid(opt=["sgd"], rate=[0.1, 0.2, 0.3], momentum=[0.5, 0.9]) | Grid(opt=["adam"], rate=[0.1, 0.2, 0.3])
     results = recorded(space, lambda v: {"y": -abs(v["rate"] - 0.2) + (v["opt"] == "adam")})
-    finer = results.suggest_refinement("y", factor=2)
+    finer = suggested(results, "y", factor=2)
     workflow = ExperimentalWorkflow("all")
     workflow.add_parameter_space(space)
     workflow.add_parameter_space(finer)
@@ -136,7 +198,7 @@ def test_parameters_that_the_best_lacks_do_not_keep_the_space_from_being_added(r
 def test_around_a_drawn_variant_the_reach_is_the_usual_distance_between_variants(recorded) -> None:
     drawn = LatinHypercube({"x": (0.0, 1.0), "y": Range(0.01, 100, scale="log")}, n=64, seed=1)
     results = recorded(drawn, lambda v: {"z": -((v["x"] - 0.5) ** 2) - math.log10(v["y"]) ** 2})
-    x, y = results.suggest_refinement("z", factor=3).axes
+    x, y = suggested(results, "z", factor=3).axes
     best = results.find_optimal_parameters("z")
 
     assert best["x"] in x.values
@@ -146,7 +208,7 @@ def test_around_a_drawn_variant_the_reach_is_the_usual_distance_between_variants
 
 def test_a_boundary_is_looked_for_where_the_metric_jumps(recorded) -> None:
     results = recorded(Grid(t=[1.0, 2.0, 3.0, 4.0], size=[8, 16]), lambda v: {"m": float(v["t"] < 2.3) + v["t"] / 100})
-    space = results.suggest_refinement("m", around="boundary", factor=4, parameters=["t"])
+    space = suggested(results, "m", around="boundary", factor=4, parameters=["t"])
 
     assert {variant["t"] for variant in space} == {2.25, 2.5, 2.75}
     assert {variant["size"] for variant in space} == {8, 16}
@@ -155,9 +217,9 @@ def test_a_boundary_is_looked_for_where_the_metric_jumps(recorded) -> None:
 def test_only_named_parameters_are_refined(recorded) -> None:
     results = recorded(Grid(a=[0.0, 1.0, 2.0], b=[0.0, 1.0, 2.0]), lambda v: {"y": -abs(v["a"] - 1) - abs(v["b"] - 1)})
 
-    assert [len(axis) for axis in results.suggest_refinement("y", parameters=["b"], factor=2).axes] == [1, 3]
+    assert [len(axis) for axis in suggested(results, "y", parameters=["b"], factor=2).axes] == [1, 3]
     with pytest.raises(ResultsError, match="there is no parameter 'c'"):
-        results.suggest_refinement("y", parameters=["c"])
+        suggested(results, "y", parameters=["c"])
 
 
 @pytest.mark.parametrize("values", [[1, 2, 3], ["a", "b"], [1.0]])

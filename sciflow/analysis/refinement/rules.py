@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sciflow.errors import ResultsError
-from sciflow.space import Points
+from sciflow.errors import ResultsError, SpaceError
+from sciflow.space import Points, from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,24 @@ def _rules_of(node: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
             return list({repr(rule): rule for rule in conditions}.values()), derived
         case _:
             return [], {}
+
+
+def present_space(description: Mapping[str, Any]) -> Space | None:
+    """The space that a sweep describes, each part of a union once; None if a function of it is not stored."""
+    try:
+        first, *others = dict.fromkeys(map(from_dict, _united(description)))
+    except SpaceError:
+        return None
+    for one in others:
+        first = first | one
+    return first
+
+
+def _united(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parts of a union of unions; a script that adds a suggestion to what it suggested before repeats them."""
+    if node.get("kind") != "union":
+        return [node]
+    return [part for one in node["parts"] for part in _united(one)]
 
 
 def ruled(space: Space, description: Mapping[str, Any]) -> Space:

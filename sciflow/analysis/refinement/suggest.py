@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 from sciflow.analysis.grouping import known_parameters
 from sciflow.analysis.objective import parse_maximize
 from sciflow.analysis.optimum import find_best
 from sciflow.analysis.refinement.around import around_variant
 from sciflow.analysis.refinement.boundary import along_boundary
-from sciflow.analysis.refinement.rules import completed, ruled
+from sciflow.analysis.refinement.rules import completed, present_space, ruled
 from sciflow.analysis.variants import unknown_parameter
 from sciflow.errors import ResultsError
 
@@ -39,7 +39,10 @@ def suggest(
     over: str | Iterable[str] | None,
     extend: bool,
 ) -> Space:
-    """A space of variants to add; *description* is that of the sweep's space.
+    """The sweep's space with variants to add; *description* is that of the sweep's space.
+
+    While variants of the sweep's space have not run, it is that space alone, so that a script that was interrupted goes
+    on with what it had begun.
 
     Raises
     ------
@@ -49,16 +52,20 @@ def suggest(
     if isinstance(cast("object", factor), bool) or not isinstance(cast("object", factor), int) or factor < 2:
         raise ResultsError(f"factor={factor!r}: a step is divided into 2 or more, a whole number")
     maximize = parse_maximize(maximize)
-    known = {one.name: one for one in variants.table.parameters}
-    for name in parameters or ():
-        if name not in known:
-            raise unknown_parameter(name, known)
     over = known_parameters(over, variants.table)
-    refined = [
-        name
-        for name, one in known.items()
-        if not one.derived and name not in over and (parameters is None or name in parameters)
-    ]
+    refined = _refined(variants, parameters, over)
+    if around not in get_args(Around):
+        raise ResultsError(f"around={around!r} is not understood; it is 'optimum' or 'boundary'")
+    present = present_space(description)
+    if present is not None and (n_missing := variants.counts()["missing"]):
+        counted = "1 variant" if n_missing == 1 else f"{n_missing:,} variants"
+        warnings.warn(
+            f"{counted} of the sweep did not run yet, so the suggestion is its present space and nothing finer: "
+            "run that, then ask again",
+            UserWarning,
+            stacklevel=3,
+        )
+        return present
     match around:
         case "optimum":
             with warnings.catch_warnings(record=True) as told:
@@ -71,15 +78,26 @@ def suggest(
             if not isinstance(metric, str):
                 raise ResultsError("a boundary is where one metric changes most; name that metric")
             space = along_boundary(variants, metric, refined, over, factor=factor, where=where)
-        case _:
-            raise ResultsError(f"around={around!r} is not understood; it is 'optimum' or 'boundary'")
-    space = completed(ruled(space, description), variants)
-    if not _has_new(space, variants):
+    finer = completed(ruled(space, description), variants)
+    if not _has_new(finer, variants):
         raise ResultsError(
             "nothing finer can be suggested: no numeric parameter has room between the best value and its neighbours"
             + ("" if parameters is None else f" (of {', '.join(refined) or 'none'})")
         )
-    return space
+    return finer if present is None else present | finer
+
+
+def _refined(variants: Variants, parameters: Collection[str] | None, over: Collection[str]) -> list[str]:
+    """The parameters that may get finer values."""
+    known = {one.name: one for one in variants.table.parameters}
+    for name in parameters or ():
+        if name not in known:
+            raise unknown_parameter(name, known)
+    return [
+        name
+        for name, one in known.items()
+        if not one.derived and name not in over and (parameters is None or name in parameters)
+    ]
 
 
 def _has_new(space: Space, variants: Variants) -> bool:
