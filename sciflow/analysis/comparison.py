@@ -14,8 +14,10 @@ from sciflow.analysis.condition import names_in
 from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.mixture import warn_of_mixture
 from sciflow.analysis.sample import seeded, tell_infinite
+from sciflow.analysis.variants import FACTS
 from sciflow.canonical import identity_key
 from sciflow.errors import ResultsError
+from sciflow.store.assembled import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +92,8 @@ def compare_sides(
     """A row per metric: what *a* has, what *b* has, and whether they differ.
 
     Variants that agree in all parameters that both sides have, besides *ignored* and ``replicate``, make a pair, and
-    those of one side are averaged before. With fewer than two pairs the values are compared as they are.
+    those of one side are averaged before. With fewer than two pairs values are compared as they are, and ``n_pairs``
+    is 0; a warning tells of it where one pair is among others that have no counterpart.
 
     Returns
     -------
@@ -139,7 +142,7 @@ def _conditions(variants: Variants, a: str, b: str) -> tuple[Side, Side, tuple[s
         )
     sides = [Side(name, variants, np.flatnonzero(mask)) for name, mask in zip((a, b), masks, strict=True)]
     parameters = [known.name for known in variants.table.parameters]
-    everything = [*parameters, *variants.metrics, "status", "attempt", "runtime_s", "failure", "stale"]
+    everything = [*parameters, *variants.metrics, *FACTS, *FLAGS]
     named = frozenset[str]().union(*(names_in(condition, everything) or () for condition in (a, b)))
     return sides[0], sides[1], tuple(name for name in parameters if name in named)
 
@@ -176,7 +179,7 @@ def _compare(
     confidence: float,
 ) -> dict[str, Any]:
     values: list[Floats] = []
-    paired: list[dict[int, float]] = []
+    paired: list[tuple[NDArray[np.int64], Floats]] = []
     for side, key in zip(sides, keys, strict=True):
         mine = side.variants.numbers(metric)[side.rows]
         tell_infinite(f"{metric} ({side.name})", mine, stacklevel=4)
@@ -186,13 +189,20 @@ def _compare(
         warn_of_mixture(side.variants, f"values of {metric} that are compared", side.rows[there], stacklevel=4)
         values.append(mine[there])
         found, of_value = np.unique(key[there], return_inverse=True)
-        means = np.bincount(of_value, mine[there]) / np.bincount(of_value)
-        paired.append(dict(zip(found.tolist(), means.tolist(), strict=True)))
-    common = [key for key in paired[0] if key in paired[1]]
+        paired.append((found, np.bincount(of_value, mine[there]) / np.bincount(of_value)))
+    (settings_a, means_a), (settings_b, means_b) = paired
+    common, at_a, at_b = np.intersect1d(settings_a, settings_b, assume_unique=True, return_indices=True)
     n_pairs = len(common) if len(common) > 1 else 0
-    x, y = [np.array([side[key] for key in common]) for side in paired] if n_pairs else values
-    if n_pairs and (lost := len(paired[0]) + len(paired[1]) - 2 * n_pairs):
-        words = f"{lost:,} settings of {metric} have no counterpart on the other side and are left out"
+    x, y = (means_a[at_a], means_b[at_b]) if n_pairs else values
+    n_single = len(settings_a) + len(settings_b) - 2 * len(common)
+    if n_pairs and n_single:
+        words = f"{n_single:,} settings of {metric} have no counterpart on the other side and are left out"
+        warnings.warn(words, UserWarning, stacklevel=5)
+    elif len(common) and n_single:
+        words = (
+            f"one setting of {metric} alone is on both sides, which is no sample of pairs: all values of one side are "
+            f"compared with all of the other, though {n_single:,} settings have no counterpart there"
+        )
         warnings.warn(words, UserWarning, stacklevel=5)
     difference = x - y if n_pairs else None
     name = _test_for(test, len(x) + len(y), paired=bool(n_pairs))

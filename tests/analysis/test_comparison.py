@@ -82,6 +82,29 @@ def test_without_pairs_sets_are_compared_as_they_are(recorded) -> None:
     assert row["effect_size"] == pytest.approx((4.125 - 1.75) / pooled)
 
 
+def test_that_one_pair_is_too_few_to_compare_pairs_is_told(recorded) -> None:
+    missing = {("adam", 3), ("adam", 4), ("sgd", 1), ("sgd", 2)}
+    results = recorded(
+        Grid(opt=["adam", "sgd"], rate=range(5)),
+        lambda v: {"y": 100.0 * v["rate"]} if (v["opt"], v["rate"]) not in missing else None,
+    )
+
+    with pytest.warns(UserWarning, match="one setting of y alone is on both sides.*4 settings have no counterpart"):
+        row = results.compare(a="opt == 'adam'", b="opt == 'sgd'", metric="y").loc["y"]
+
+    assert row["n_pairs"] == 0
+    assert row["difference"] == pytest.approx(100.0 - 700.0 / 3)
+
+
+def test_conditions_on_facts_and_flags_say_which_parameters_they_are_about(recorded) -> None:
+    results = optimizers(recorded)
+
+    conditions = ("opt == 'adam' and not inputs_changed and runtime_s < 1", "opt == 'sgd' and status == 'done'")
+    row = results.compare(a=conditions[0], b=conditions[1], metric="y").loc["y"]
+
+    assert row["n_pairs"] == 12
+
+
 def test_a_parameter_of_one_side_alone_does_not_keep_pairs_apart(recorded) -> None:
     results = recorded(
         Grid(opt=["sgd"], rate=[1, 2, 3], momentum=[0.0, 0.9]) | Grid(opt=["adam"], rate=[1, 2, 3]),
