@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 import time
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sciflow.clusters.protocol import Setting
@@ -120,7 +122,14 @@ class Driver:
             contextlib.closing(self._capture),
             contextlib.closing(self._refresher),
             Session.acquire(
-                self._directory, facts={"code": code, "argv": sys.argv[:1], **(charge.facts if charge else {})}
+                self._directory,
+                facts={
+                    "code": code,
+                    "argv": sys.argv[:1],
+                    # from the sweep: both may be moved together, and inputs lie there
+                    "folder": os.path.relpath(Path.cwd(), self._directory.path),
+                    **(charge.facts if charge else {}),
+                },
             ) as session,
         ):
             self._session = session

@@ -466,8 +466,9 @@ class _Build:
             )
         if (self._source.path / "reductions").is_dir():
             self._gathered.left_out.append("results of reductions, which are sweeps of their own: make them again")
-        self._gathered.add(gather.figures(opened))
-        self._gathered.add(gather.report(opened, described.ended))
+        with gather.plain_look():
+            self._gathered.add(gather.figures(opened))
+            self._gathered.add(gather.report(opened, described.ended))
         self._gathered.add(gather.prov(opened))
 
     def _environments(self) -> dict[str, dict[str, Any]]:

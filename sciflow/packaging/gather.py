@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections import defaultdict
@@ -18,7 +19,7 @@ from sciflow.packaging import layout
 from sciflow.packaging.standalone import PICKLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from sciflow.analysis.results import Results
     from sciflow.packaging.archive import Content
@@ -235,6 +236,16 @@ def artifacts(sweep: Path, ids: Iterable[str]) -> tuple[Gathered, dict[str, list
 # ------------------------------------------------------------------------------------------------------------ figures
 
 
+@contextlib.contextmanager
+def plain_look() -> Generator[None]:
+    """Figures look as matplotlib and sciflow draw them, whatever the user's ``matplotlibrc`` says."""
+    import matplotlib as mpl  # noqa: PLC0415  seldom needed
+    import matplotlib.style  # noqa: PLC0415
+
+    with matplotlib.style.context("default"), mpl.rc_context({"timezone": "UTC"}):
+        yield
+
+
 def figures(results: Results) -> Gathered:
     """The figures that the workflow asked for, as PNG and SVG."""
     gathered = Gathered()
@@ -295,9 +306,11 @@ def prov(results: Results) -> Gathered:
 
 
 def folders_of(directory: SweepDirectory) -> list[Path]:
-    """Where inputs and locks may lie: where the sweep was run from, as far as that is known, and here."""
-    path = directory.path
-    return list(dict.fromkeys([Path.cwd(), path.parent.parent, path.parent, path.parent.parent.parent]))
+    """Where inputs and locks may lie: where the sweep was run from and around it, and only then here."""
+    path = directory.path.absolute()
+    recorded = [str(one["folder"]) for one in reversed(directory.sessions()) if one.get("folder")]
+    run_from = [Path(os.path.normpath(path / one)) for one in recorded]
+    return list(dict.fromkeys([*run_from, *path.parents[:3], Path.cwd()]))
 
 
 def _json(data: object) -> bytes:

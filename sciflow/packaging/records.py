@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 
 ARRAYS: Final = "arrays.json"
 _ARRAYS_SCHEMA: Final = 1
-_OF_PROCESSES: Final = frozenset({"pid", "boot", "start"})  # of session files: they tell one machine, and nothing else
+_OF_PROCESSES: Final = frozenset({"pid", "boot", "start", "folder"})
+"""Of session files: they tell one machine, and nothing else."""
+
+
 _MOST_FILES: Final = 64
 _BLOCK_BYTES: Final = 32 << 20
 _TOLD_EVENTS: Final = (b'"name": "job.', b'"name": "sweep.')

@@ -13,6 +13,7 @@ import zipfile
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -105,6 +106,35 @@ def test_a_package_of_a_copied_sweep_has_the_same_id(study: Path, exported, tmp_
     ]
     assert different == []
     assert package.id == exported[1]
+
+
+def test_how_a_user_likes_figures_to_look_changes_no_figure_of_a_package(known, tmp_path: Path) -> None:
+    liked = {"font.size": 30, "axes.facecolor": "red", "lines.markersize": 20, "savefig.dpi": 50, "axes.grid": True}
+    plain = unzip(pack(known.path).export(tmp_path / "1"), tmp_path / "plain")
+    with mpl.rc_context({**liked, "timezone": "Asia/Tokyo"}):
+        other = unzip(pack(known.path).export(tmp_path / "2"), tmp_path / "other")
+        assert mpl.rcParams["font.size"] == 30
+
+    names = [path.name for path in (plain / layout.FIGURES).iterdir()]
+    assert {"accuracy_map.png", "accuracy_map.svg", "report.html"} <= set(names)
+    same, *different = filecmp.cmpfiles(plain / layout.FIGURES, other / layout.FIGURES, names, shallow=False)
+    assert (sorted(same), different) == (sorted(names), [[], []])
+
+
+def test_inputs_are_found_where_the_sweep_was_run_from_wherever_it_is_packed(
+    project: Path, tmp_path: Path, monkeypatch
+) -> None:
+    folder, elsewhere = tmp_path / "project", tmp_path / "a" / "b" / "c" / "sweeps"
+    shutil.copytree(project, folder, ignore=shutil.ignore_patterns("sweeps"))
+    script = (folder / "study.py").read_text()
+    (folder / "study.py").write_text(script.replace("progress=False", f"progress=False, directory={str(elsewhere)!r}"))
+    environ = {**os.environ, "SCIFLOW_POLICY": "immediate"}
+    subprocess.run([sys.executable, "study.py"], cwd=folder, env=environ, check=True)
+    monkeypatch.chdir(tmp_path)
+    unpacked = unzip(pack(elsewhere / "study").export(tmp_path / "out"), tmp_path / "in")
+
+    assert (unpacked / layout.INPUTS / "input.csv").read_bytes() == (folder / "input.csv").read_bytes()
+    assert not any("folder" in json.loads(path.read_text()) for path in unpacked.rglob("sessions/*.json"))
 
 
 def test_manifests_check_with_the_usual_tool_and_cover_every_file(unpacked: Path, exported) -> None:
