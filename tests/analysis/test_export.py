@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import xarray as xr
 from openpyxl.utils.escape import unescape
 
 from sciflow.analysis.exports.latex import table_format
+from sciflow.analysis.exports.netcdf import write_netcdf
 from sciflow.analysis.exports.workbook import MOST_ROWS
 from sciflow.errors import ResultsError, StoreWriteError
 from sciflow.running.failure import Failure
@@ -326,6 +328,21 @@ def test_what_netcdf_lacks_is_written_otherwise(recorded, tmp_path: Path) -> Non
         assert read.z_imag.to_numpy().tolist() == [2.0, 2.0, 2.0]
         assert read.s.to_numpy().tolist() == ["text", "text", ""]
         assert read.x.to_numpy().tolist()[1] == "s"
+
+
+def test_one_long_text_among_many_variants_takes_its_own_memory_alone(tmp_path: Path) -> None:
+    texts = np.array(["short"] * 4000, dtype=np.object_)
+    texts[7], texts[9] = "é" * 20_000, None
+    about = {"sweep": "x"}
+
+    tracemalloc.start()
+    write_netcdf(xr.Dataset({"text": ("variant", texts)}), tmp_path / "t.nc", about)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak_bytes < 40e6  # and not 4000 times 80 kB
+    with xr.open_dataset(tmp_path / "t.nc", engine="h5netcdf") as read:
+        assert read.text.to_numpy()[[0, 7, 9]].tolist() == ["short", "é" * 20_000, ""]
 
 
 # ------------------------------------------------------------------------------------------------ which rows, columns

@@ -53,9 +53,9 @@ def storable_dataset(dataset: xr.Dataset) -> xr.Dataset:
     dropped: list[str] = []
     for name, variable in dataset.variables.items():
         if variable.dtype == object:
-            texts = np.array(
-                ["" if pd.isna(value) is True else str(value) for value in variable.to_numpy().flat], dtype=np.str_
-            )
+            texts = ["" if pd.isna(value) is True else str(value) for value in variable.to_numpy().flat]
+            # as objects each has its own length; an array of texts has that of the longest for all
+            texts = np.array(texts, dtype=np.object_ if texts else np.str_)
             changed[str(name)] = (variable.dims, texts.reshape(variable.shape), variable.attrs)
         elif variable.dtype.kind == "c":
             dropped.append(str(name))
