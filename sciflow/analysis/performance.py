@@ -82,13 +82,13 @@ class Performance:
     ----------
     workflow : its name
     n_variants : variants with a record
-    n_workers : worker processes that committed something, of the session that had most
+    n_workers : workers that were there at a time, each from its first variant to its last; in the session with most
     tasks : the time of each task, in the order of the workflow
     variants : the time of whole variants
     shared_s : seconds of runs that were done for several variants beforehand
-    busy_s, worker_s : what workers spent on batches, and had, in seconds; by the records alone where a driver died
-        before it could say
-    cores_used : CPU time over wall time of a variant; None where it was not measured
+    busy_s, worker_s : what workers spent on batches, and had, from the start of a session to its end (starting and
+        waiting included), in seconds; by the records alone where a driver died before it could say
+    cores_used : CPU time of a variant over its wall time; None where it was not measured
     peak_bytes : the most memory that a worker had; None where it was not measured
     memory_effects : which parameters that depends on
     n_superseded, superseded_s : records that count no longer, and their seconds
@@ -199,7 +199,7 @@ class Performance:
             grade = f", grade {self.grade}" if self.grade is not None else ""
             parts.append(f"workers busy {self.utilisation:.0%}{grade}")
         if self.cores_used is not None and self.variants.mean_s >= SHORT_S:
-            parts.append(f"{self.cores_used:.2g} cores used by a variant")
+            parts.append(f"{self.cores_used:.2g} core{'s' * (self.cores_used != 1)} used by a variant while it ran")
         if self.peak_bytes:
             parts.append(f"up to {render_bytes(self.peak_bytes)}")
         return "; ".join(parts)
@@ -285,8 +285,18 @@ class _Reading:
 
     @property
     def n_workers(self) -> int:
-        of_sessions = (self.worker[self.session == code] for code in range(len(self.sessions)))
-        return max((len(np.unique(workers)) for workers in of_sessions), default=0)
+        return max(map(self.n_at_a_time, range(len(self.sessions))), default=0)
+
+    def n_at_a_time(self, session: int) -> int:
+        """How many workers of a session were there at a time: one that took over from another is not a second one."""
+        mine = self.session == session
+        _, worker = np.unique(self.worker[mine], return_inverse=True)
+        first, last = np.full(worker.max(initial=-1) + 1, np.inf), np.full(worker.max(initial=-1) + 1, -np.inf)
+        np.minimum.at(first, worker, self.start[mine])
+        np.maximum.at(last, worker, self.end[mine])
+        steps = np.repeat([-1, 1], len(first))  # an end before a beginning at the same moment
+        order = np.argsort(np.concatenate([last, first]), kind="stable")
+        return int(np.cumsum(steps[order]).max(initial=0))
 
 
 def _read(directory: SweepDirectory, snapshot: Snapshot) -> _Reading:
@@ -385,7 +395,7 @@ def _use(sessions: Sequence[Mapping[str, Any]], read: _Reading) -> tuple[float, 
         if session not in said and mine.any():
             span = float(read.end[mine].max() - read.start[mine].min())
             busy_s += float(read.runtime_s[mine].sum())
-            worker_s += len(np.unique(read.worker[mine])) * span
+            worker_s += read.n_at_a_time(code) * span
     return busy_s, worker_s
 
 

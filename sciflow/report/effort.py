@@ -29,22 +29,23 @@ def effort(material: Material) -> Iterator[Block]:
     if not found.n_variants:
         yield Paragraph("Nothing has run yet.")
         return
+    busy = busy_over_time(material.runs)
     took_s = found.variants.total_s + found.shared_s
     facts = [
-        ("took", f"{render_seconds(took_s)} of computing on {render_count(found.n_workers, 'worker')}"),
+        ("took", f"{render_seconds(took_s)} of computing on {render_count(found.n_workers, 'worker')} at a time"),
     ]
     if hours := float(material.metadata["core_hours"]):  # sessions tell when they end
-        facts.append(("core-hours", f"{hours:.3g}"))
+        facts.append(("core-hours", f"{hours:.3g}: the cores of all workers, for as long as these were there"))
     if found.bottleneck is not None and len(found.tasks) > 1:
         share = max(task.share for task in found.tasks)
         facts.append(("bottleneck", f"{found.bottleneck}, with {share:.0%} of the time of all tasks"))
     if found.utilisation is not None:
-        facts.append(("workers were busy", f"{found.utilisation:.0%} of their time"))
+        facts.append(("workers were busy", _busy(found.utilisation, busy)))
     if found.efficiency is not None:
         useful = f"{found.efficiency:.0%} of the workers' time went into results that count"
         facts.append(("grade", f"{found.grade}: {useful}" if found.grade else f"none, too short to judge: {useful}"))
     if found.cores_used is not None:
-        facts.append(("cores used by a variant", f"{found.cores_used:.2g}"))
+        facts.append(("cores used by a variant", f"{found.cores_used:.2g}: its CPU time over its wall time"))
     if found.peak_bytes:
         facts.append(("most memory of a worker", render_bytes(found.peak_bytes)))
     yield Facts(tuple(facts))
@@ -66,15 +67,24 @@ def effort(material: Material) -> Iterator[Block]:
     if found.advice:
         yield Paragraph("What stands out, and what would help:")
         yield Bullets(found.advice)
-    yield from _figures(material)
+    yield from _figures(material, busy)
 
 
-def _figures(material: Material) -> Iterator[Block]:
+def _busy(utilisation: float, course: pd.DataFrame) -> str:
+    """The share of the whole time, and, where that is another one, of the time that the figure shows."""
+    there = float(course["there"].sum())
+    shown = float(course["busy"].sum()) / there if there > 0 else utilisation
+    whole = f"{utilisation:.0%} of the sessions' time, starting and ending included"
+    return (
+        whole if f"{shown:.0%}" == f"{utilisation:.0%}" else f"{whole}; {shown:.0%} between their first and last runs"
+    )
+
+
+def _figures(material: Material, busy: pd.DataFrame) -> Iterator[Block]:
     runs = material.runs
     listed = pd.DataFrame(
         {name: runs[name].to_numpy() for name in ("worker", "session", "start_s", "runtime_s", "status")}
     )
-    busy = busy_over_time(runs)
     yield drawn(material, parse_figure("what each worker did when", {"type": "timeline"}), runs, listed)
     yield drawn(material, parse_figure("workers that were busy", {"type": "utilisation"}), runs, busy)
     if material.counts["done"] and material.parameters:

@@ -52,7 +52,7 @@ def cards(material: Material) -> tuple[tuple[str, str, str], ...]:
         more = f"about {render_seconds(left.usual_s)} left" if left is not None else "not run yet"
         found.append(("Missing", f"{counts['missing']:,}", more))
     if hours := float(material.metadata["core_hours"]):
-        found.append(("Used", render_seconds(hours * 3600), "of core time, by all workers together"))
+        found.append(("Held", render_seconds(hours * 3600), "of core time by all workers, busy or not"))
     return tuple(found)
 
 

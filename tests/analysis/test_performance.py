@@ -141,7 +141,7 @@ def test_it_prints_a_table_and_sentences(two_tasks):
     text, page = str(found), found._repr_html_()
 
     assert text.startswith(
-        "sweep: 72 variants took 2 h 20 min on 1 worker; workers busy 100%, grade A; 1 cores used by a variant; "
+        "sweep: 72 variants took 2 h 20 min on 1 worker; workers busy 100%, grade A; 1 core used by a variant while it ran; "
         "up to 3 GiB"
     )
     assert [line.split()[:2] for line in text.splitlines()[1:5]] == [
@@ -200,6 +200,19 @@ def test_workers_that_wait_at_the_end_are_told_by_the_longest_variant(tmp_path):
     assert found.utilisation == pytest.approx((71 + 40) / (4 * (17 + 40)), abs=0.03)
     (told,) = [sentence for sentence in found.advice if "idle" in sentence]
     assert "mostly at the end, when the last variants still ran (the longest took 40 s)" in told
+
+
+def test_workers_that_took_over_from_others_are_not_further_ones(tmp_path):
+    sweep = Recorded(tmp_path / "sweep", tasks=("train",))
+    half = len(sweep.rows) // 2
+    first = dealt(sweep.rows[:half], np.full(half, 1.0), 2)
+    later = dealt(sweep.rows[half:], np.full(half, 1.0), 2)
+    sweep.session([*first, *((worker + 2, rows, start + half, *rest) for worker, rows, start, *rest in later)])
+
+    found = sweep.results().performance()
+
+    assert found.n_workers == 2
+    assert found.worker_s == pytest.approx(2 * (half + half / 2))
 
 
 def test_too_few_variants_for_the_workers_are_told(tmp_path):
