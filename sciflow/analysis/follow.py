@@ -104,7 +104,7 @@ class Follower:
             waiting = self._wait_in_queue(now)
         else:
             waiting = render_wait(said.wait, now) if said is not None and alive else ""
-        n_left = None if said is None or not alive else n_missing if said.todo is None else said.n_left
+        n_left = None if said is None or not alive else self._n_left(said, n_missing)
         is_finished = controller is not None and (controller.state, controller.how) == ("ended", "finished")
         n_undone = 0 if said is None or alive or is_finished else said.n_undone
         rate = None if said is None or not alive or waiting else said.recent_rate(now)
@@ -143,6 +143,15 @@ class Follower:
             self._tally, self._revision = Tally(self.directory.definitions()), revision
         if self._tally is not None:
             self._tally.add(self._snapshot)
+
+    def _n_left(self, said: _Said, n_missing: int) -> int:
+        """What the session still has to run: what it says, or, as its log lags behind, what it has recorded."""
+        if said.todo is None:
+            return n_missing
+        if said.n_left <= n_missing or self._snapshot is None:
+            return said.n_left
+        recorded = sum(frame.n for frame in self._snapshot.frames if frame.session == said.session)
+        return min(said.n_left, max(n_missing, said.todo - recorded))
 
     # -------------------------------------------------------------------------------------------- driver and workers
 

@@ -425,6 +425,26 @@ def test_what_was_to_run_again_and_did_not_is_left(sweep, done, last, left, stat
     assert (f"stopped with {left} left to run" in str(status)) is bool(left)
 
 
+def test_the_share_that_is_settled_goes_with_the_counts_though_the_log_lags_behind(sweep):
+    sweep.commit(range(14))
+    sweep.events(("sweep.started", 100.0, {"todo": N, "variants": N}), committed(101.0, 6))
+
+    status = looked(sweep, 102.0)
+
+    assert (status.n_done, status.n_left, status.n_settled) == (14, N - 14, 14)
+
+
+def test_of_variants_that_run_again_only_what_this_session_recorded_is_settled(sweep):
+    sweep.commit(range(N))
+    sweep.hand_over()
+    sweep.events(("sweep.started", 100.0, {"todo": N, "variants": N}), committed(101.0, 4))
+    sweep.commit(range(10))
+
+    status = looked(sweep, 102.0)
+
+    assert (status.n_done, status.n_left, status.n_settled) == (N, N - 10, 10)
+
+
 def test_a_session_that_ended_tells_how_busy_its_workers_were(sweep):
     sweep.session.end({"done": 3, "busy_s": 45.0, "worker_s": 60.0})
 
