@@ -28,6 +28,7 @@ from sciflow.analysis.variants import Variants
 from sciflow.errors import ResultsError, WorkflowError
 from sciflow.figures.spec import Figure as FigureSpec
 from sciflow.figures.spec import parse_figure
+from sciflow.figures.types import TYPES as FIGURE_TYPES
 from sciflow.store.assemble import assemble
 from sciflow.store.assembled import STATUS_MEANINGS
 from sciflow.store.description import describe_sweep
@@ -636,7 +637,8 @@ class Results:
         Parameters
         ----------
         figure
-            The name of one that the workflow asked for, or what `add_visualization` takes, such as
+            The name of one that the workflow asked for, a type that needs no options, such as ``"failure_map"``, or
+            what `add_visualization` takes, such as
             ``{"type": "line", "x": "temperature", "y": "energy", "hue": "size"}``.
         style
             ``"notebook"``, ``"paper"`` (one column wide) or ``"talk"``.
@@ -649,10 +651,7 @@ class Results:
             There is no such figure, parameter or metric, or nothing to draw.
         """
         if isinstance(figure, str):
-            figures = self._figures()
-            if figure not in figures:
-                raise ResultsError(_unknown_figure(figure, list(figures)))
-            spec = figures[figure]
+            spec = _named_figure(figure, self._figures())
         else:
             spec = figure if isinstance(figure, FigureSpec) else parse_figure("figure", figure)
         return self._draw(spec, style, ax)
@@ -877,7 +876,20 @@ class Results:
         return {status: f" ({n:,} by older {by})" for status, n in zip(STATUS_MEANINGS, counts, strict=True) if n}
 
 
-def _unknown_figure(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+def _named_figure(name: str, declared: Mapping[str, FigureSpec]) -> FigureSpec:
+    """The figure of this name that the workflow asked for, or else the type of figure, if that needs no options."""
+    if name in declared:
+        return declared[name]
+    if name in FIGURE_TYPES:
+        try:
+            return parse_figure(name, {"type": name})
+        except WorkflowError as error:
+            raise ResultsError(
+                f"the workflow asked for no figure {name!r}, and as a type of figure it needs options: {error}"
+            ) from error
+    close = difflib.get_close_matches(name, [*declared, *FIGURE_TYPES], n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"the workflow asked for no figure {name!r}; it asked for {', '.join(known) or 'none'}{hint}"
+    raise ResultsError(
+        f"there is no figure {name!r}; the workflow asked for {', '.join(declared) or 'none'}, and types of figures "
+        f"are {', '.join(FIGURE_TYPES)}{hint}"
+    )

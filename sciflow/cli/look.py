@@ -112,6 +112,7 @@ def best(
     epilog=examples(
         "sciflow plot neural_network_training",
         "sciflow plot neural_network_training accuracy_vs_parameters -o accuracy.pdf",
+        "sciflow plot neural_network_training failure_map",
         "sciflow plot ising line x=temperature y=energy hue=lattice_size --style paper -o energy.pdf",
     )
 )
@@ -141,7 +142,8 @@ def plot(
     """Draw the figures that the workflow asks for (if none, some that suit the sweep), or only NAME.
 
     SWEEP is a sweep directory, its name under sweeps/, or the script that makes it. With options such as x=rate,
-    NAME is a type of figure: heatmap, line, scatter, bar, box, violin, histogram, ecdf, contour, ...
+    NAME is a type of figure: heatmap, line, scatter, bar, box, violin, histogram, ecdf, contour, ... Some need no
+    options: failure_map, timeline, runtime, utilisation, memory, pairs. title="" leaves the title out.
     """
     from sciflow.analysis.plots.save import save_figure, save_figures  # noqa: PLC0415  brings matplotlib
 
@@ -168,18 +170,22 @@ def plot(
         click.echo(str(path))
 
 
+_FLAGS: Final = {"true": True, "false": False}
+
+
 def _pairs(options: tuple[str, ...]) -> dict[str, object]:
     """``x=rate`` as an option of a figure; ``columns=a,b`` are several names, ``objectives=loss:min`` has goals."""
     pairs: dict[str, object] = {}
     for option in options:
         key, equals, value = option.partition("=")
-        if not equals or not value:
+        if not equals or (not value and key != "title"):
             raise click.UsageError(f"{option!r} is no option of a figure; write it like x=temperature")
         parts = value.split(",")
         if key == "objectives":
             pairs[key] = {name: goal for name, _, goal in (part.partition(":") for part in parts)}
         else:
-            pairs[key] = parts if key in {"columns", "facet_by"} else value
+            several = key in {"columns", "facet_by", "parameters"}
+            pairs[key] = parts if several else _FLAGS.get(value, value) if key == "label" else value
     return pairs
 
 

@@ -302,6 +302,9 @@ def test_plot_draws_any_type_of_figure_in_a_style(finished: str, sciflow: Sciflo
     assert (folder / "line.pdf").read_bytes().startswith(b"%PDF")
     assert "no option of a figure" in sciflow("plot", finished, "line", "x", expect=2).stderr
     assert "type 'lin' is unknown" in sciflow("plot", finished, "lin", "x=a", "y=y", expect=1).stderr
+    assert sciflow("plot", finished, "failure_map").stdout == "failure_map.png\n"
+    assert "needs x and y" in sciflow("plot", finished, "line", expect=1).stderr
+    assert "did you mean 'timeline'?" in sciflow("plot", finished, "timelin", expect=1).stderr
     pareto = sciflow("plot", finished, "pareto", "objectives=y:max,runtime_s:min", "-o", "front.png")
     assert pareto.stdout == "front.png\n"
 
