@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from sciflow.analysis import pareto
 from sciflow.analysis.pareto import on_front
 from sciflow.errors import ResultsError
 from sciflow.space import Grid, Replicates
@@ -27,6 +28,26 @@ def test_who_is_on_the_front_is_dominated_by_nobody_and_who_is_not_by_somebody(c
 
     for point, is_on in zip(costs, front, strict=True):
         assert is_on == (not any(dominates(other, point) for other in costs))
+
+
+@pytest.mark.parametrize("block", [1, 3])
+@given(COSTS)
+def test_a_front_does_not_depend_on_how_many_points_are_looked_at_at_once(block, costs) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pareto, "_BLOCK", block)
+        front = on_front(costs)
+
+    assert front.tolist() == [not any(dominates(other, point) for other in costs) for point in costs]
+
+
+@pytest.mark.parametrize("n_metrics", [3, 4])
+def test_a_large_front_of_several_metrics_is_found_whole(n_metrics) -> None:
+    points = np.abs(np.random.default_rng(0).normal(size=(5000, n_metrics)))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)  # on a sphere none dominates another
+
+    front = on_front(np.concatenate([points, points + 0.01]))
+
+    assert front.tolist() == [True] * 5000 + [False] * 5000
 
 
 def test_a_front_of_means_over_replicates(recorded) -> None:
