@@ -41,25 +41,41 @@ if TYPE_CHECKING:
 
     from sciflow.store.assembled import Assembled
 
-CPU_S: Final = 300
+CPU_S: Final = 30.0
+"""Of a small package: ten times what one of a few variants takes."""
+
+CPU_S_PER_BYTE: Final = 3e-6
+"""More for a large one; a table of a million variants has 100 MB and more."""
+
 MEMORY_BYTES: Final = 64 << 30
 """Of addresses, of which a numeric library takes many and uses few."""
 
 _IN_MEMORY_BYTES: Final = 1 << 30
 _KNOWN_FILTERS: Final = frozenset({1, 2, 3})  # deflate, shuffle, fletcher32: those that the library itself has
 _MOST_NAMED: Final = 5
+_TEXT: Final = np.dtypes.StringDType()  # each as long as it is: an array of equal lengths takes the longest for all
 
 
 def main(path: str, scratch: str) -> None:
     """Print what is found in the package at *path* as a JSON list; *scratch* is an empty folder."""
-    _limit_this_process()
     with opened(path) as package:
+        _limit_this_process(math.ceil(cpu_s(package)))
         findings = list(examine(package, Path(scratch)))
     print(json.dumps([one.to_dict() for one in findings]))  # noqa: T201  what the parent reads
 
 
-def _limit_this_process() -> None:
-    for kind, most in ((resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
+def cpu_s(package: Container) -> float:
+    """The processor time that a package of this size may take to be read."""
+    examined = (name for folder in (layout.RECORDS, layout.RESULTS) for name in package.below(f"{folder}/"))
+    return CPU_S + CPU_S_PER_BYTE * sum(package.sizes[name] for name in examined)
+
+
+def _limit_this_process(most_cpu_s: int) -> None:
+    for kind, most in (
+        (resource.RLIMIT_CPU, most_cpu_s),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
         _, hard = resource.getrlimit(kind)
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with contextlib.suppress(ValueError, OSError):  # a system that knows no such limit
@@ -70,25 +86,38 @@ def examine(package: Container, scratch: Path) -> Iterator[Finding]:
     """Compare records, ``results.h5`` and ``results.csv`` with each other, and ids with the values they stand for."""
     record, _ = read_record(package)
     files: Mapping[str, Any] = record.get("files") or {}
-    table = _read_table(package, files.get("table"))
+    try:
+        table = _read_table(package, files.get("table"))
+    except MemoryError as error:
+        yield _too_large(layout.TABLE, error)
+        return
     if layout.RECORDS in files.values() or package.below(f"{layout.RECORDS}/"):
         try:
             yield from _check_records(package, record, table, scratch)
+        except MemoryError as error:
+            yield _too_large(layout.RECORDS, error)
         except (SciflowError, ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             yield _wrong(layout.RECORDS, f"cannot be read ({type(error).__name__}: {error})")
     results = files.get("results")
     if isinstance(results, str) and results in package:
         try:
             yield from _check_results(package, results, table, scratch)
+        except MemoryError as error:
+            yield _too_large(results, error)
         except (ValueError, LookupError, TypeError, AttributeError, OSError, RuntimeError) as error:
             yield _wrong(results, f"cannot be read as results ({type(error).__name__}: {error})")
+
+
+def _too_large(name: str, error: MemoryError) -> Finding:
+    what = f"cannot be compared in the memory of this machine ({str(error) or 'no more to be had'})"
+    return Finding("error", "environment", name, what, "verify it where there is more memory")
 
 
 def _wrong(name: str, what: str) -> Finding:
     return Finding("error", "consistency", name, what, "the package was edited, or made wrongly: ask its author")
 
 
-def _read_table(package: Container, name: object, dictionary: str = layout.DICTIONARY) -> dict[str, NDArray[np.str_]]:
+def _read_table(package: Container, name: object, dictionary: str = layout.DICTIONARY) -> dict[str, NDArray[Any]]:
     """The columns of the table as texts; none if there is no table."""
     if not isinstance(name, str) or name not in package:
         return {}
@@ -101,7 +130,7 @@ def _read_table(package: Container, name: object, dictionary: str = layout.DICTI
     columns = list(zip(*body, strict=True)) if body else [()] * len(header)
     mark = _missing_mark(package, dictionary)
     return {
-        name: np.array(["" if one == mark else one for one in column], dtype=np.str_)
+        name: np.array(["" if one == mark else one for one in column], dtype=_TEXT)
         for name, column in zip(header, columns, strict=True)
     }
 
@@ -119,7 +148,7 @@ def _missing_mark(package: Container, name: str) -> str:
 
 
 def _check_records(
-    package: Container, record: Mapping[str, Any], table: Mapping[str, NDArray[np.str_]], scratch: Path
+    package: Container, record: Mapping[str, Any], table: Mapping[str, NDArray[Any]], scratch: Path
 ) -> Iterator[Finding]:
     folder = scratch / "records"
     unpack(package, package.below(f"{layout.RECORDS}/"), folder, below=f"{layout.RECORDS}/")
@@ -147,7 +176,7 @@ def _check_records(
             yield from _told(layout.TABLE, name, unlike(texts, table[name]), table["variant"])
 
 
-def _exported(directory: SweepDirectory, folder: Path) -> dict[str, NDArray[np.str_]]:
+def _exported(directory: SweepDirectory, folder: Path) -> dict[str, NDArray[Any]]:
     """The table that this sciflow makes of the records, read as that of the package is."""
     folder.mkdir()
     with warnings.catch_warnings():
@@ -190,7 +219,7 @@ def _words(counts: Mapping[str, int]) -> str:
 
 
 def _check_results(
-    package: Container, name: str, table: Mapping[str, NDArray[np.str_]], scratch: Path
+    package: Container, name: str, table: Mapping[str, NDArray[Any]], scratch: Path
 ) -> Iterator[Finding]:
     with _results_file(package, name, scratch) as file:
         problems = list(_structure(file, name))
@@ -274,7 +303,7 @@ def _filters(dataset: h5py.Dataset) -> set[int]:
 # --------------------------------------------------------------------------------------------------------- cells
 
 
-def _told(name: str, column: str, wrong: NDArray[np.bool_], ids: NDArray[np.str_]) -> Iterator[Finding]:
+def _told(name: str, column: str, wrong: NDArray[np.bool_], ids: NDArray[Any]) -> Iterator[Finding]:
     places = np.flatnonzero(wrong)
     if len(places):
         of = ", ".join(ids[places[:_MOST_NAMED]])
@@ -283,7 +312,7 @@ def _told(name: str, column: str, wrong: NDArray[np.bool_], ids: NDArray[np.str_
         yield _wrong(name, f"has other values of {column!r} than {against}, of {of}{more}")
 
 
-def unlike(ours: NDArray[np.str_], theirs: NDArray[np.str_]) -> NDArray[np.bool_]:
+def unlike(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.bool_]:
     """Where two cells of a table say different things; another release may write a number in other words."""
     wrong = ours != theirs
     for place in np.flatnonzero(wrong).tolist():
@@ -299,32 +328,32 @@ def _number(text: str) -> float | str:
     return "" if math.isnan(value) else value
 
 
-def differing(values: NDArray[Any], texts: NDArray[np.str_]) -> NDArray[np.bool_]:
+def differing(values: NDArray[Any], texts: NDArray[Any]) -> NDArray[np.bool_]:
     """Where a cell of a table, as text, does not say what the value is; no text is no value."""
     match values.dtype.kind:
         case "f" | "i" | "u":
             return _differing_numbers(values, texts)
         case "M":
-            return _differing_times(np.asarray(pd.to_datetime(texts)), values)
+            return _differing_times(np.asarray(pd.to_datetime(texts.astype(object))), values)
         case "m":
-            return _differing_times(np.asarray(pd.to_timedelta(texts)), values)
+            return _differing_times(np.asarray(pd.to_timedelta(texts.astype(object))), values)
         case "b":
-            return np.char.lower(texts) != np.where(values, "true", "false")
+            return np.strings.lower(texts) != np.where(values, "true", "false")
         case _:
             listed = values.tolist()
-            written = np.array([_text(value) for value in listed], dtype=np.str_)
+            written = np.array([_text(value) for value in listed], dtype=_TEXT)
             is_bool = np.array([isinstance(value, bool) for value in listed], dtype=np.bool_)
-            return np.where(is_bool, np.char.lower(texts) != np.char.lower(written), texts != written)
+            return np.where(is_bool, np.strings.lower(texts) != np.strings.lower(written), texts != written)
 
 
-def _differing_numbers(values: NDArray[Any], texts: NDArray[np.str_]) -> NDArray[np.bool_]:
+def _differing_numbers(values: NDArray[Any], texts: NDArray[Any]) -> NDArray[np.bool_]:
     kind = np.dtype(np.float64) if values.dtype.kind == "f" else values.dtype
-    lowered = np.char.lower(texts)
+    lowered = np.strings.lower(texts)
     plain = np.where(lowered == "true", "1", np.where(lowered == "false", "0", texts))
     try:
         read = np.where(plain == "", "nan" if kind.kind == "f" else "0", plain).astype(kind)
     except (ValueError, OverflowError):
-        return np.array([_text(value) for value in values.tolist()], dtype=np.str_) != texts
+        return np.array([_text(value) for value in values.tolist()], dtype=_TEXT) != texts
     same = read.astype(values.dtype) == values
     if kind.kind == "f":
         return ~(same | (np.isnan(read) & np.isnan(values)))

@@ -262,6 +262,9 @@ def examined(path: Path, *, patience_s: float = _PATIENCE_S) -> list[Finding]:
 
 
 def _told(status: int, out: bytes, err: bytes) -> list[Finding]:
+    if status == -signal.SIGXCPU:
+        what = "took more computing to be read than a package of this size needs: it is damaged, or made to do so"
+        return [Finding("error", "safety", layout.PAYLOAD, what, "do not open it")]
     if status < 0:
         what = (
             f"ended the process that read it ({signal.Signals(-status).name}): the file is damaged, or made to do harm"

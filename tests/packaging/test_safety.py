@@ -8,21 +8,23 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sciflow.errors import PackageError
-from sciflow.packaging import layout, standalone
+from sciflow.packaging import examine, layout, standalone
 from sciflow.packaging.importing import import_package
 from sciflow.packaging.reproduce import reproduce_package
 from sciflow.packaging.safety import open_container, unpack, within
 from sciflow.packaging.standalone import Limits, UnsafeError, check_names, opened
-from sciflow.packaging.verify import verify_package
+from sciflow.packaging.verify import _told, verify_package
 from sciflow.testing import packages
 
 
@@ -184,14 +186,56 @@ def test_a_results_file_that_crashes_its_reader_is_a_finding(good, tmp_path: Pat
 
 
 def test_a_reader_that_is_killed_or_says_nothing_is_a_finding() -> None:
-    from sciflow.packaging.verify import _told
-
     (killed,) = _told(-11, b"", b"")
     (silent,) = _told(1, b"", b"Traceback\nMemoryError\n")
 
     assert (killed.severity, killed.check) == ("error", "safety")
     assert "SIGSEGV" in killed.what
     assert (silent.check, "MemoryError" in silent.what) == ("consistency", True)
+
+
+def test_a_small_package_keeps_its_reader_busy_for_half_a_minute_at_most(good, tmp_path: Path) -> None:
+    with opened(packages.write_zip(tmp_path / "x.zip", good)) as small:
+        assert examine.CPU_S <= examine.cpu_s(small) < 32
+        n_bytes = sum(small.sizes[name] for name in small.below(f"{layout.RECORDS}/"))
+        small.sizes[f"{layout.RECORDS}/segments/more.seg"] = 100_000_000 - n_bytes
+        assert examine.cpu_s(small) > 300
+    code = "from sciflow.packaging import examine; examine._limit_this_process(1)\nwhile True: pass"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+
+    (busy,) = _told(done.returncode, done.stdout, done.stderr)
+
+    assert (busy.severity, busy.check) == ("error", "safety")
+    assert "more computing to be read than a package of this size needs" in busy.what
+
+
+def test_one_long_text_takes_its_own_memory_and_not_that_of_every_cell(good, tmp_path: Path) -> None:
+    rows = ["variant,note", f"v0,{'x' * 500_000}", *(f"v{k},short" for k in range(1, 5000))]
+    package = packages.write_zip(tmp_path / "x.zip", {**good, layout.TABLE: "\n".join(rows).encode()})
+    tracemalloc.start()
+
+    with opened(package) as files:
+        table = examine._read_table(files, layout.TABLE)
+    wrong = examine.unlike(table["note"], table["note"].copy())
+    other = examine.differing(np.array(table["note"].tolist(), dtype=object), table["note"])
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert not wrong.any()
+    assert not other.any()
+    assert peak_bytes < 50_000_000  # 10 GB if each cell had the length of the longest
+
+
+def test_what_does_not_fit_into_memory_is_said_to_be_so(good, tmp_path: Path, monkeypatch) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(examine, "assemble", exhausted)
+    with opened(packages.write_zip(tmp_path / "x.zip", good)) as package:
+        findings = list(examine.examine(package, tmp_path))
+
+    assert standalone.exit_code(findings) == standalone.UNCHECKED
+    assert "in the memory of this machine" in str(findings[0])
 
 
 def test_a_results_file_that_points_elsewhere_is_refused(good, tmp_path: Path) -> None:

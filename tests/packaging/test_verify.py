@@ -16,11 +16,13 @@ import sciflow
 from sciflow.cli.main import main
 from sciflow.errors import PackageError
 from sciflow.packaging import layout, standalone
+from sciflow.packaging.create import Options, package_of_sweep
 from sciflow.packaging.examine import differing
 from sciflow.packaging.match import match_environments
 from sciflow.packaging.standalone import check_basics, exit_code, opened
 from sciflow.packaging.verify import verify_package
 from sciflow.provenance.environment import capture_environment
+from sciflow.store.directory import SweepDirectory
 from sciflow.testing import packages
 
 # what the check without sciflow cannot see: it compares no numbers
@@ -232,6 +234,17 @@ def test_a_package_of_results_alone_needs_neither_code_nor_locks(good, tmp_path:
     assert code_of_basics(path) == 0
     damaged = packages.in_crate_too(packages.without(bare, layout.RESULTS_FILE))
     assert code_of_basics(packages.write_zip(path, damaged)) == 5
+
+
+@pytest.mark.parametrize("what", ["all", "results", "code"])
+def test_an_honest_package_of_any_kind_passes_both_checks(what: str, study: Path, tmp_path: Path) -> None:
+    path = package_of_sweep(SweepDirectory.open(study), "packed", Options(what=what)).export(tmp_path)
+
+    report = verify_package(path)
+    done = run_verifier(path)
+
+    assert report.errors == ()
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
