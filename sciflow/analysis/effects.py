@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _MOST_ENTRIES: Final = 5_000_000
 """Of the matrix that an analysis of variance by regression needs."""
 
+_MOST_PAIRS: Final = 1_000_000
+"""Of values of two parameters; of so many most do not occur, and means of the others are of single variants."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decomposition:
@@ -111,10 +114,12 @@ def interactions(sample: Sample) -> pd.DataFrame:
     The means of each pair of values are compared with the best additive fit to them (two-way analysis of variance:
     Montgomery, Design and Analysis of Experiments, ch. 5).
 
+    Pairs with a million of pairs of values and more are left out, which a warning tells.
+
     Raises
     ------
     ResultsError
-        Fewer than two parameters differ.
+        Fewer than two parameters differ, or all have too many values.
     """
     factors = _factors(factors_of(sample.table), sample.metric)
     if len(factors) < 2:
@@ -122,8 +127,17 @@ def interactions(sample: Sample) -> pd.DataFrame:
     values = sample.numbers - sample.numbers.mean()
     total = float((values**2).sum())
     rows: dict[tuple[str, str], dict[str, float]] = {}
+    too_many: list[str] = []
     for one, other in itertools.combinations(factors, 2):
-        rows[one.name, other.name] = _interaction(values, total, one, other)
+        if one.n * other.n > _MOST_PAIRS:
+            too_many.append(f"{one.name} and {other.name}")
+        else:
+            rows[one.name, other.name] = _interaction(values, total, one, other)
+    if too_many:
+        words = f"{', '.join(too_many)} have more than {_MOST_PAIRS:,} pairs of values, which say nothing of each other"
+        if not rows:
+            raise ResultsError(f"no interaction can be told: {words}")
+        warnings.warn(f"left out: {words}", UserWarning, stacklevel=3)
     index = pd.MultiIndex.from_tuples(list(rows), names=["parameter", "other"])
     table = pd.DataFrame(list(rows.values()), index=index)
     return table.sort_values("share", ascending=False, kind="stable")
@@ -164,6 +178,8 @@ def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:
 def is_balanced(factors: Sequence[Factor]) -> bool:
     """Whether each pair of values occurs as often as the values alone make it expect, so that effects do not mix."""
     for one, other in itertools.combinations(factors, 2):
+        if one.n * other.n > len(one.codes):  # some pair of values does not occur
+            return False
         joint = np.bincount(one.codes * other.n + other.codes, minlength=one.n * other.n).reshape(one.n, other.n)
         if (joint * len(one.codes) != np.outer(one.counts, other.counts)).any():
             return False
@@ -194,14 +210,14 @@ def _interaction(values: Floats, total: float, one: Factor, other: Factor) -> di
     shape = (one.n, other.n)
     cell = one.codes * other.n + other.codes
     counts = np.bincount(cell, minlength=one.n * other.n).reshape(shape)
-    sums = np.bincount(cell, values, minlength=one.n * other.n).reshape(shape)
+    sums: Any = np.bincount(cell, values, minlength=one.n * other.n).reshape(shape)  # its annotation says counts
     there = counts > 0
     means = np.divide(sums, counts, out=np.zeros(shape), where=there)
-    normal = np.block([[np.diag(counts.sum(axis=1)), counts], [counts.T, np.diag(counts.sum(axis=0))]])
-    fit, _, rank, _ = np.linalg.lstsq(
-        normal.astype(np.float64), np.concatenate([sums.sum(axis=1), sums.sum(axis=0)]), rcond=None
-    )
-    beyond = np.where(there, means - (fit[: one.n, None] + fit[one.n :]), 0.0)
+    if one.n < other.n:  # the larger side is solved for by hand, so that what is left is small
+        theirs, mine, rank = _additive_fit(counts.T, sums.T)
+    else:
+        mine, theirs, rank = _additive_fit(counts, sums)
+    beyond = np.where(there, means - (mine[:, None] + theirs), 0.0)
     squares = float((counts * beyond**2).sum())
     within = max(0.0, float((values**2).sum() - (counts * means**2).sum()))
     n_cells = int(there.sum())
@@ -209,8 +225,21 @@ def _interaction(values: Floats, total: float, one: Factor, other: Factor) -> di
         "share": squares / total if total > 0 else 0.0,
         "largest": float(beyond.flat[np.abs(beyond).argmax()]),
         "n_cells": n_cells,
-        "p_value": _f_test(squares, n_cells - int(rank), within, len(values) - n_cells, scale=total),
+        "p_value": _f_test(squares, n_cells - rank, within, len(values) - n_cells, scale=total),
     }
+
+
+def _additive_fit(counts: NDArray[np.int64], sums: Floats) -> tuple[Floats, Floats, int]:
+    """The best sum of a term per row and one per column to the means of cells, and how many terms are free.
+
+    The terms of rows are put into the equations of columns (the Schur complement of the normal equations).
+    """
+    of_row = counts.sum(axis=1).astype(np.float64)
+    left = np.diag(counts.sum(axis=0)) - counts.T @ (counts / of_row[:, None])
+    wanted = sums.sum(axis=0) - counts.T @ (sums.sum(axis=1) / of_row)
+    columns, _, rank, _ = np.linalg.lstsq(left, wanted, rcond=1e-10)
+    rows = (sums.sum(axis=1) - counts @ columns) / of_row
+    return rows, columns, len(of_row) + int(rank)
 
 
 def _factors(factors: list[Factor], metric: str) -> list[Factor]:

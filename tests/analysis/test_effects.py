@@ -158,6 +158,43 @@ def test_an_interaction_is_what_neither_parameter_does_alone(recorded) -> None:
     assert table["p_value"].iloc[1] > 0.99
 
 
+def test_an_interaction_is_tested_as_in_a_two_way_analysis_of_variance(recorded) -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.normal(size=(5, 3, 3))
+    results = recorded(
+        Grid(a=range(5), b=range(3)) * Replicates(3),
+        # some cells are empty, and others hold fewer values
+        lambda v: (
+            {"y": v["a"] + 0.5 * v["a"] * v["b"] + float(noise[v["a"], v["b"], v["replicate"]])}
+            if (v["a"], v["b"]) != (4, 2) and v["a"] + v["replicate"] != 2
+            else None
+        ),
+    )
+
+    found = results.interactions("y").loc[("a", "b")]
+
+    frame = results.to_dataframe().query("status == 'done'")
+    frame = frame.assign(cell=frame["a"] * 10 + frame["b"])
+    additive, full = ols("y ~ C(a) + C(b)", frame).fit(), ols("y ~ C(cell)", frame).fit()
+    total = ((frame["y"] - frame["y"].mean()) ** 2).sum()
+    assert found["share"] == pytest.approx((additive.ssr - full.ssr) / total)
+    expected = anova_lm(additive, full)
+    assert found["p_value"] == pytest.approx(expected["Pr(>F)"].iloc[1])
+
+
+def test_texts_with_a_great_many_values_take_no_memory(recorded, monkeypatch) -> None:
+    n = 60_000
+    texts = tuple(map(str, range(n)))
+    assert not is_balanced([Factor("a", texts, np.arange(n)), Factor("b", texts, np.arange(n)[::-1])])
+
+    monkeypatch.setattr(effects, "_MOST_PAIRS", 50)
+    results = recorded(Grid(a=[str(k) for k in range(30)], b=[0, 1], c=[0, 1]), lambda v: {"y": v["b"] * v["c"]})
+    with pytest.warns(UserWarning, match="left out: a and b, a and c have more than 50 pairs"):
+        assert results.interactions("y").index.tolist() == [("b", "c")]
+    with pytest.raises(ResultsError, match="no interaction can be told: a and b have more than"):
+        results.interactions("y", where="c == 1")
+
+
 def test_parameters_of_some_variants_alone_and_drawn_ones_have_levels_too(recorded) -> None:
     conditional = recorded(
         Grid(opt=["sgd"], momentum=[0.1, 0.9]) | Grid(opt=["adam"]),
