@@ -89,14 +89,15 @@ def _note(found: list[tuple[str, bool, Optimum]], n_left_out: int) -> str:
 
 
 def _plateau(title: str, optimum: Optimum) -> Folded:
-    n = len(optimum.plateau)
+    n = len(optimum.plateau) - 1
     frame = optimum.plateau
     empty = [name for name in ("ci_low", "ci_high", "p_value") if not np.isfinite(frame[name].to_numpy()).any()]
     frame = frame.drop(columns=empty)
-    shown = table_of(f"As good as the {title}", frame, most=_MOST_OF_PLATEAU)
+    shown = table_of(f"The {title}, and what is as good", frame, most=_MOST_OF_PLATEAU)
     note = f"{shown.note} As good means: {optimum.criterion}.".strip()
     table = replace(shown, note=note, download=csv_of(f"plateau_{title}", frame))
-    return Folded(f"{n:,} variants are as good as the {title}", (table,))
+    others = "1 other is" if n == 1 else f"{n:,} others are"
+    return Folded(f"{others} as good as the {title}", (table,))
 
 
 def _end(maximize: bool) -> str:  # noqa: FBT001  as users say it
