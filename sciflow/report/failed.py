@@ -42,13 +42,13 @@ def failed(material: Material) -> Iterator[Block]:
                 str(row["task"]) or LACK,
                 what_happened(row),
                 f"{row['count']:,}",
-                row["separated_by"] or "no single value tells them apart",
+                row["separated_by"] or row["in_common"] or "nothing simple tells them apart",
                 row["example"],
             )
             for row in rows[:_MOST]
         ),
         frozenset({2}),
-        "“Only where” holds for these failures and for no variant that is done."
+        "“Only where” holds for these failures and, unless it says so, for no variant that is done."
         + (f" The first {_MOST} of {len(rows):,} reasons." if len(rows) > _MOST else ""),
         csv_of("failures", reasons),
     )

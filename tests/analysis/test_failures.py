@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from sciflow.analysis.failures import shared_message
 from sciflow.running.failure import Failure
 from sciflow.space import Points
 
@@ -47,6 +48,44 @@ def test_two_values_that_only_the_failed_have_together_are_told(results) -> None
 )
 def test_values_that_only_failed_variants_have_are_told(recorded, space, condition, told) -> None:
     assert recorded(space, failing(condition)).failures().separated_by.tolist() == [told]
+
+
+def test_a_bound_and_a_value_together_are_told(recorded) -> None:
+    space = {"dt": [0.1, 0.2, 0.3, 0.4], "scheme": ["euler", "rk4"]}
+
+    failures = recorded(space, failing(lambda v: v["scheme"] == "euler" and v["dt"] >= 0.3)).failures()
+
+    assert failures.separated_by.tolist() == ["scheme = euler and dt >= 0.3"]
+    assert failures.in_common.tolist() == [""]
+
+
+def test_what_all_failures_have_in_common_is_told_with_the_done_ones_that_have_it_too(recorded) -> None:
+    space = {"dt": [0.1, 0.2, 0.3, 0.4], "scheme": ["euler", "rk4"], "zeta": [1, 2, 3]}
+    failing_ones = {(0.3, 1), (0.4, 2), (0.3, 3), (0.4, 1)}
+
+    failures = recorded(
+        space, failing(lambda v: v["scheme"] == "euler" and (v["dt"], v["zeta"]) in failing_ones)
+    ).failures()
+
+    assert failures.separated_by.tolist() == [""]
+    assert failures.in_common.tolist() == [
+        "all have scheme = euler and dt >= 0.3, which 2 variants that are done have too"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("messages", "shared"),
+    [
+        (["no", "no"], "no"),
+        (["unstable at step 120", "unstable at step 133"], "unstable at step …"),
+        (["x = 1.25e-3 is too large", "x = 1.25e-4 is too large"], "x = … is too large"),
+        (["12 left", "7 left"], "… left"),
+        (["one thing", "another matter"], "e.g. one thing"),
+        (["aa", "a"], "e.g. aa"),
+    ],
+)
+def test_of_messages_that_differ_what_they_share_is_told(messages, shared) -> None:
+    assert shared_message(messages) == shared
 
 
 def test_a_parameter_with_a_value_of_its_own_for_each_variant_tells_nothing(recorded) -> None:
