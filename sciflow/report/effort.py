@@ -72,12 +72,11 @@ def effort(material: Material) -> Iterator[Block]:
 
 def _busy(utilisation: float, course: pd.DataFrame) -> str:
     """The share of the whole time, and, where that is another one, of the time that the figure shows."""
-    there = float(course["there"].sum())
-    shown = float(course["busy"].sum()) / there if there > 0 else utilisation
+    busy, there = (float(course[name].to_numpy().sum()) for name in ("busy", "there"))
+    shown = busy / there if there > 0 else utilisation
     whole = f"{utilisation:.0%} of the sessions' time, starting and ending included"
-    return (
-        whole if f"{shown:.0%}" == f"{utilisation:.0%}" else f"{whole}; {shown:.0%} between their first and last runs"
-    )
+    same = f"{shown:.0%}" == f"{utilisation:.0%}"
+    return whole if same else f"{whole}; {shown:.0%} between their first and last runs"
 
 
 def _figures(material: Material, busy: pd.DataFrame) -> Iterator[Block]:
