@@ -7,9 +7,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.packaging import layout
+from sciflow.quantities import render_bytes, render_count, render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from sciflow.packaging.locks import EnvironmentFiles
 
 NOT_STATED: Final = "not stated; ask the authors before you reuse it."
 
@@ -185,3 +188,81 @@ def split_name(name: str) -> tuple[str, str]:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)  # a string of JSON is one of YAML
+
+
+# --------------------------------------------------------------------------------------------------- what a README says
+
+
+def description(what: str, workflow: str, n_variants: int, parameters: Iterable[str]) -> str:
+    """A package in one sentence."""
+    named = {"all": "Results and code", "results": "Results", "code": "Code"}[what]
+    return (
+        f"{named} of the parameter sweep {workflow} ({render_count(n_variants, 'variant')}; parameters: "
+        f"{', '.join(parameters) or 'none'}), packed by sciflow so that others can check it, read it and run it again."
+    )
+
+
+def facts(
+    record: Mapping[str, Any],
+    *,
+    described: str,
+    code: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    locks: EnvironmentFiles | None,
+    metrics: Iterable[Mapping[str, str]],
+    runtime_s: float,
+) -> dict[str, Any]:
+    """What the README says, by its names in the template.
+
+    Parameters
+    ----------
+    record
+        As `sciflow.packaging.record.make_record` gives it.
+    described
+        The package in one sentence.
+    environment
+        The newest, empty if it was not recorded.
+    metrics
+        Name, numbers and tolerance of each, as the template asks for them.
+    runtime_s
+        Of all variants together.
+    """
+    return {
+        **{key: record[key] for key in ("title", "name", "running", "made_at", "query", "sciflow", "seed")},
+        "description": described,
+        "counts_words": ", ".join(f"{n:,} {status}" for status, n in record["counts"].items()),
+        "code_words": code_sentence(code),
+        "authors_words": ", ".join(record["authors"]) or "not stated",
+        "license_words": f"{record['license']}." if record["license"] else NOT_STATED,
+        "effort": f"{render_seconds(runtime_s)} of computing in all",
+        "environment_words": _environment_words(environment),
+        "environment_notes": list(locks.notes) if locks else [],
+        "hash_option": "--require-hashes " if locks and locks.has_hashes else "",
+        "hardware": _hardware_words(environment),
+        "script": record["run"]["script"],
+        "why_not": record["run"].get("why_not", ""),
+        "has_results": record["what"] != "code",
+        "metrics": list(metrics),
+        "left_out": record["left_out"],
+        "pickles": record["pickles"],
+    }
+
+
+def _environment_words(environment: Mapping[str, Any]) -> str:
+    if not environment:
+        return "The environment was not recorded."
+    python, system = environment.get("python", {}), environment.get("system", {})
+    n = len(environment.get("packages", {}))
+    return (
+        f"It ran under {python.get('implementation', 'Python')} {python.get('version', '')} with {n} packages on "
+        f"{system.get('os', 'an unknown system')}. Nearby versions will do as far as `sciflow reproduce` finds the "
+        "same numbers there; it says how near it came."
+    )
+
+
+def _hardware_words(environment: Mapping[str, Any]) -> str:
+    machine: Mapping[str, Any] = environment.get("machine", {})
+    words = [str(machine["cpu"])] if machine.get("cpu") else []
+    words += [f"{machine['n_cores']} cores"] if machine.get("n_cores") else []
+    words += [render_bytes(machine["memory_bytes"])] if machine.get("memory_bytes") else []
+    return ", ".join(words) or "not recorded"
