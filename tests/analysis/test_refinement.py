@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sciflow.analysis.refinement import boundary
 from sciflow.analysis.refinement.reach import Reach, finer_values, is_geometric
 from sciflow.analysis.results import open_results
 from sciflow.engine.engine import Engine
@@ -261,3 +262,21 @@ def test_finer_values_lie_strictly_between_the_neighbours_and_hold_the_best(ends
     assert len(values) <= 2 * factor - 1
     recorded = [low, best, high]
     assert not [v for v in values for r in recorded if v != r and math.isclose(v, r, rel_tol=1e-12)]
+
+
+def test_of_very_many_neighbours_the_steepest_are_looked_at(monkeypatch) -> None:
+    made: list[float] = []
+    edge = boundary._Edge
+    monkeypatch.setattr(boundary, "_Edge", lambda *facts: made.append(facts[0]) or edge(*facts))
+    monkeypatch.setattr(boundary, "_MOST_EDGES", 5)
+    space = Grid(a=range(50), b=range(40))
+    table = space.take(np.arange(space.n_variants))
+    means = np.random.default_rng(0).normal(size=space.n_variants)
+
+    found = boundary.steepest_edges(table, means, ["a", "b"])
+
+    block = means.reshape(50, 40)
+    changes = np.concatenate([np.abs(np.diff(block, axis=axis)).ravel() for axis in (0, 1)])
+    assert [one.change for one in found] == sorted(changes.tolist())[:-6:-1]
+    assert all(abs(means[one.after] - means[one.before]) == one.change for one in found)
+    assert len(made) <= 10

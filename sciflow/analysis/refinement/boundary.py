@@ -55,7 +55,7 @@ def along_boundary(
     groups = group(table, over)
     means = groups.average(values, np.flatnonzero(chosen & ~np.isnan(values))).mean
     first = table.take(groups.first)
-    steepest = _steepest(_edges(first, means, refined))
+    steepest = steepest_edges(first, means, refined)
     if not steepest:
         raise ResultsError(f"{metric} does not change between variants that differ in one numeric parameter alone")
     found: dict[str, dict[str, Any]] = {}
@@ -75,8 +75,10 @@ def along_boundary(
     return Product(Points(found.values(), units=units), *axes)
 
 
-def _edges(table: Table, means: NDArray[np.float64], refined: Collection[str]) -> list[_Edge]:
-    edges: list[_Edge] = []
+def steepest_edges(table: Table, means: NDArray[np.float64], refined: Collection[str]) -> list[_Edge]:
+    """The neighbours between which the metric changes most, the largest change first; of a million few are looked at."""
+    names: list[str] = []
+    parts: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]] = []
     for name in refined:
         column = table.columns[name]
         if numbers_of(column) is None:
@@ -85,13 +87,23 @@ def _edges(table: Table, means: NDArray[np.float64], refined: Collection[str]) -
         others = group(table, [name]).of_variant
         order = np.lexsort((numbers, others))
         before, after = order[:-1], order[1:]
-        change = np.abs(means[after] - means[before])
+        with np.errstate(invalid="ignore"):  # between infinite values
+            change = np.abs(means[after] - means[before])
         usable = (others[before] == others[after]) & np.isfinite(change) & (numbers[before] < numbers[after])
-        edges += [_Edge(float(change[i]), int(before[i]), int(after[i]), name) for i in np.flatnonzero(usable).tolist()]
-    return edges
+        names.append(name)
+        parts.append((change[usable], before[usable], after[usable]))
+    largest = max((float(change.max(initial=0.0)) for change, _, _ in parts), default=0.0)
+    if largest == 0.0:
+        return []
+    edges = [
+        _Edge(float(change[at]), int(before[at]), int(after[at]), name)
+        for name, (change, before, after) in zip(names, parts, strict=True)
+        for at in _largest(change, _SHARE * largest).tolist()
+    ]
+    return sorted(edges, key=lambda edge: -edge.change)[:_MOST_EDGES]
 
 
-def _steepest(edges: list[_Edge]) -> list[_Edge]:
-    largest = max((edge.change for edge in edges), default=0.0)
-    steep = [edge for edge in edges if edge.change >= _SHARE * largest > 0]
-    return sorted(steep, key=lambda edge: -edge.change)[:_MOST_EDGES]
+def _largest(change: NDArray[np.float64], least: float) -> NDArray[np.int64]:
+    """Where the largest changes are, from *least* on; of equal ones the first."""
+    steep = np.flatnonzero(change >= least)
+    return steep[np.argsort(-change[steep], kind="stable")[:_MOST_EDGES]]
