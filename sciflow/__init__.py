@@ -23,6 +23,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Named",
     "OffPeak",
     "PBSCluster",
+    "Package",
     "Points",
     "Priority",
     "Random",

@@ -9,6 +9,7 @@ from .engine.engine import Engine as Engine
 from .engine.handle import SweepHandle as SweepHandle
 from .engine.handle import attach as attach
 from .errors import SciflowError as SciflowError
+from .packaging.create import Package as Package
 from .packaging.create import create_reproducibility_package as create_reproducibility_package
 from .packaging.opened import open_package as open_package
 from .packaging.reproduce import reproduce_package as reproduce_package
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Named",
     "OffPeak",
     "PBSCluster",
+    "Package",
     "Points",
     "Priority",
     "Random",

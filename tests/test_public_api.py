@@ -48,6 +48,7 @@ VALUES = {
 NOT_VALUES = {
     "Engine": "acts on the world",
     "ExperimentalWorkflow": "is built step by step; what travels is its Definition",
+    "Package": "is a handle on a directory",
     "Results": "is a handle on a directory",
     "SweepHandle": "is a handle on a directory",
     "TaskContext": "belongs to one run",
