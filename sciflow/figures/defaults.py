@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sciflow.figures.spec import Figure, parse_figure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 MOST_FIGURES: Final = 6
 _MOST_HUES: Final = 6
@@ -37,7 +37,11 @@ class ParameterFacts:
 
 
 def default_figures(
-    parameters: Sequence[ParameterFacts], metrics: Sequence[str], n_variants: int, n_replicates: int = 1
+    parameters: Sequence[ParameterFacts],
+    metrics: Sequence[str],
+    n_variants: int,
+    n_replicates: int = 1,
+    logarithmic: Collection[str] = (),
 ) -> tuple[Figure, ...]:
     """At most six figures that show how metrics depend on parameters.
 
@@ -51,6 +55,8 @@ def default_figures(
         Replicates included.
     n_replicates
         Variants with the same parameters.
+    logarithmic
+        Metrics that are seen on a logarithmic scale, on which no bar starts at zero.
 
     Returns
     -------
@@ -72,8 +78,12 @@ def default_figures(
         chosen = _of_one(varied[0], metrics, n_replicates)
     else:
         chosen = _of_a_grid(varied, metrics, n_replicates)
-    figures = {name: parse_figure(name, options) for name, options in chosen}
+    figures = {name: parse_figure(name, _without_bars(options, logarithmic)) for name, options in chosen}
     return tuple(figures.values())[:MOST_FIGURES]
+
+
+def _without_bars(options: dict[str, Any], logarithmic: Collection[str]) -> dict[str, Any]:
+    return {**options, "type": "line"} if options["type"] == "bar" and options["y"] in logarithmic else options
 
 
 def _of_replicates(metrics: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -96,3 +96,12 @@ def test_there_are_at_most_six_with_names_of_their_own_about_what_there_is(param
         varied = {one.name for one in parameters if one.n_values > 1}
         assert set(figure.parameters) | set(figure.columns) <= varied | set(metrics)
         assert set(figure.metrics) <= set(metrics)
+
+
+def test_a_metric_over_orders_gets_no_bars_which_would_start_at_zero() -> None:
+    scheme = ParameterFacts("scheme", 3, is_numeric=False)
+
+    (figure,) = default_figures([scheme], ["error"], 3, logarithmic=["error"])
+    assert figure.type == "line"
+    (figure,) = default_figures([scheme], ["error"], 3)
+    assert figure.type == "bar"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_TICKS: Final = 16
 _FEW_VALUES: Final = 8  # so many values of a parameter are the ticks themselves
 _ORDERS: Final = 100.0
+_ORDERS_OF_COLOURS: Final = 10**1.5
+_FEW_TO_COMPARE: Final = 64
 
 
 def set_axis(axis: Axis, column: Column) -> NDArray[np.float64]:
@@ -87,8 +89,8 @@ def set_scale(axis: Axis, values: NDArray[np.float64], levels: Levels | None = N
 def is_logarithmic(values: ArrayLike) -> bool:
     """Whether values are better seen on a logarithmic scale.
 
-    So it is if all are positive and they are a geometric series, or span two orders of magnitude and most of them
-    would be squeezed into the lowest part of a linear one.
+    So it is if all are positive and they are a geometric series, or span two orders of magnitude and are spread more
+    evenly by factors than by differences; a series that was refined somewhere stays logarithmic.
     """
     found = np.asarray(values, dtype=np.float64)
     found = found[np.isfinite(found)]
@@ -97,13 +99,21 @@ def is_logarithmic(values: ArrayLike) -> bool:
     low, high = float(found.min()), float(found.max())
     if low == high:
         return False
-    if len(found) <= 64:
-        steps = np.diff(np.log(np.unique(found)))
+    if len(found) <= _FEW_TO_COMPARE:
+        distinct = np.unique(found)
+        steps = np.diff(np.log(distinct))
         if len(steps) >= 2 and np.allclose(steps, steps[0], rtol=1e-6) and high / low >= 4:
             return True
-        if len(steps) >= 2 and np.allclose(steps, steps[0], rtol=0.35) and high / low >= _ORDERS:
-            return True  # 1, 3, 10, 30, …
+        # of values at even distances a tenth is below a tenth of the largest, whatever is the smallest
+        small = float((distinct <= high / 10 * (1 + 1e-9)).mean())
+        if high >= _ORDERS * low * (1 - 1e-9) and small >= 0.2 and steps.max() < 0.6 * steps.sum():
+            return True
     return high / low >= _ORDERS and (float(np.median(found)) - low) / (high - low) < 0.15
+
+
+def spans_orders(low: float, high: float) -> bool:
+    """Whether a scale of colours between two values is better logarithmic."""
+    return low > 0 and high / low >= _ORDERS_OF_COLOURS
 
 
 def is_x(axis: Axis) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sciflow.analysis.grouping import REPLICATE
+from sciflow.analysis.plots.axes import is_logarithmic
 from sciflow.analysis.plots.values import is_number, levels_of, metric_names, parameter_names
 from sciflow.figures.defaults import ParameterFacts, default_figures
 
@@ -38,4 +39,5 @@ def choose_figures(dataset: xr.Dataset, first: Sequence[str] = ()) -> tuple[Figu
         else:
             facts.append(ParameterFacts(name, len(levels), levels.is_numeric))
     n_variants = int(dataset["status"].size) if "status" in dataset else 0
-    return default_figures(facts, metrics, n_variants, n_replicates)
+    logarithmic = [name for name in metrics if is_logarithmic(np.ravel(dataset[name]))]
+    return default_figures(facts, metrics, n_variants, n_replicates, logarithmic)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from matplotlib.tri import Triangulation
 
-from sciflow.analysis.plots.axes import is_logarithmic, set_scale
+from sciflow.analysis.plots.axes import is_logarithmic, set_scale, spans_orders
 from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, wrapped
 from sciflow.analysis.plots.cells import bin_numbers
 from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
@@ -246,7 +246,7 @@ def _levels(mean: NDArray[np.float64]) -> tuple[Normalize, NDArray[np.float64]]:
     if low == high:
         margin = abs(low) * 0.05 or 0.5
         low, high = low - margin, high + margin
-    if low > 0 and high / low >= 1e3:
+    if spans_orders(low, high):
         return LogNorm(low, high), np.geomspace(low, high, _N_LEVELS)
     ticks = np.asarray(MaxNLocator(_N_LEVELS).tick_values(low, high))
     return Normalize(ticks[0], ticks[-1]), ticks

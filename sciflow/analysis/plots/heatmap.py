@@ -11,7 +11,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
 
 from sciflow.analysis.labels import label_values
-from sciflow.analysis.plots.axes import set_ticks
+from sciflow.analysis.plots.axes import set_ticks, spans_orders
 from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, no_axes, panels, wrapped
 from sciflow.analysis.plots.cells import sort_into_cells
 from sciflow.analysis.plots.marks import words_on_infinite, words_on_mean
@@ -36,7 +36,6 @@ MOST_NUMBERS: Final = 64
 _MOST_TICKS: Final = 16
 _MOST_CROSSES: Final = 1000  # cells of a panel; of more, each is smaller than a cross
 _MOST_HATCHED: Final = 4000  # more are too small for a pattern to be seen, and slow
-_MANY_ORDERS: Final = 1e3  # positive values that span so much get a logarithmic scale of colours
 _LETTER: Final = 0.62  # width of a digit relative to the size of the font
 _MARGINS: Final = (1.9, 1.5)  # inches beside and above the panels of a notebook's figure: labels, colours, title
 
@@ -164,7 +163,7 @@ def _common_scale(found: Panels) -> Normalize:
     if not means.size:
         return Normalize(0.0, 1.0)
     low, high = float(means.min()), float(means.max())
-    if low > 0 and high / low >= _MANY_ORDERS:
+    if spans_orders(low, high):
         return LogNorm(low, high)
     if low == high:  # one colour; a scale of no length has no ticks
         margin = abs(low) * 0.05 or 0.5
@@ -225,11 +224,8 @@ def _number_format(found: Panels) -> str:
     means = found.means
     span = float(np.ptp(means)) if means.size else 0.0
     largest = float(np.abs(means).max(initial=0.0))
-    if (
-        span == 0.0
-        or largest >= 1e5
-        or (means.size and largest / max(float(np.abs(means).min()), 1e-300) >= _MANY_ORDERS)
-    ):
+    smallest = float(np.abs(means).min(initial=np.inf))
+    if span == 0.0 or largest >= 1e5 or spans_orders(smallest, largest):
         return ".3g"
     decimals = 2 - math.floor(math.log10(span))
     return f".{max(decimals, 0)}f" if decimals <= 4 else ".3g"

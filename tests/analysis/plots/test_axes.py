@@ -11,14 +11,36 @@ from sciflow.space import Axis, Grid
 
 @pytest.mark.parametrize(
     "values",
-    [[1e-4, 1e-3, 1e-2], [1, 2, 4], [8, 16, 32, 64], [1, 3, 10, 30, 100], np.geomspace(1e-3, 10, 500)],
+    [
+        [1e-4, 1e-3, 1e-2],
+        [1, 2, 4],
+        [8, 16, 32, 64],
+        [1, 3, 10, 30, 100],
+        np.geomspace(1e-3, 10, 500),
+        *(
+            np.union1d(series := np.geomspace(0.01, 1, 5), np.geomspace(*series[[at, at + 1]], 9))  # refined there
+            for at in range(4)
+        ),
+    ],
 )
 def test_values_over_orders_and_geometric_series_are_logarithmic(values) -> None:
     assert is_logarithmic(values)
 
 
 @pytest.mark.parametrize(
-    "values", [[1, 2], [1, 2, 3], [0, 1, 1000], [-1, 1, 100], np.linspace(0.01, 1000, 500), [5, 5, 5], [np.nan], []]
+    "values",
+    [
+        [1, 2],
+        [1, 2, 3],
+        [0, 1, 1000],
+        [-1, 1, 100],
+        [0.1, 10, 20, 30],
+        np.linspace(1, 1000, 6),
+        np.linspace(0.01, 1000, 500),
+        [5, 5, 5],
+        [np.nan],
+        [],
+    ],
 )
 def test_others_are_linear(values) -> None:
     assert not is_logarithmic(values)
