@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import click
 from sciflow.cli.options import FAILED_VARIANTS, Duration, directory_option, examples, json_option, sweep_argument
 from sciflow.cli.show import print_json, to_json
 from sciflow.cli.sweeps import find_sweep
+from sciflow.errors import SciflowError
+from sciflow.quantities import render_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,13 +59,28 @@ def status(sweep: str, *, provenance: bool, directory: str | None, as_json: bool
         return
     seen = Watch(path).look()
     apart = _separators(path, seen)
+    reproduced = _reproductions(path)
     if as_json:
-        data = seen.to_dict()
+        data = {**seen.to_dict(), "reproductions": reproduced}
         for group in data["failures"]:
             group["separated_by"] = apart.get((group["cause"], group["task"], group["fingerprint"]), "")
         print_json(data)
     else:
         _print(seen, apart)
+        if reproduced:
+            newest = reproduced[-1]
+            n = render_count(len(reproduced), "report")
+            click.echo(f"computed again by others: {n}, the newest: {newest['verdict']} ({newest['made_at']})")
+
+
+def _reproductions(path: Path) -> list[dict[str, Any]]:
+    """What came of reproductions that were added to the sweep; none that nobody can read."""
+    from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  `sciflow --help` does without it
+    from sciflow.store.reproductions import in_short  # noqa: PLC0415  same
+
+    with contextlib.suppress(SciflowError):
+        return in_short(SweepDirectory.open(path))
+    return []
 
 
 def _print_provenance(path: Path, *, as_json: bool) -> None:

@@ -50,11 +50,15 @@ class Commands(click.Group):
             raise CleanError(error.format_message()) from error
 
 
+OF_PACKAGES = (
+    "Of packages (verify, reproduce): 4 unsafe or changed, 5 incomplete or inconsistent, 6 numbers differ, "
+    "7 cannot be checked or run."
+)
 EPILOG = examples(
     "sciflow run examples/neural_network.py --now",
     "sciflow status neural_network_training",
     "sciflow best neural_network_training validation_accuracy",
-    after=EXIT_CODES,
+    after=f"{EXIT_CODES} {OF_PACKAGES}",
 )
 
 

@@ -198,6 +198,8 @@ def test_the_author_adds_a_report_to_the_sweep_that_it_is_of(package: Path, tmp_
     mine.add_reproduction(tmp_path / "reproduction-report.json")
 
     assert mine.reproductions() == [report.to_dict()]
+    shown = CliRunner().invoke(main, ["status", str(mine.directory)])
+    assert "computed again by others: 1 report, the newest: " in shown.output
     (told,) = mine.metadata["reproductions"]
     assert (told["package_id"], told["exit_code"]) == (report.package_id, 7)
     with pytest.raises(SweepMismatchError, match="'known_outcome'"):
@@ -313,3 +315,10 @@ def test_a_package_sets_no_variables_but_those_that_change_numbers() -> None:
         "PYTHONHASHSEED": "17",
     }
     assert variables_of({"python": {"hash_seed": "random"}}) == {}
+
+
+def test_the_help_names_the_exit_codes_of_packages() -> None:
+    words = " ".join(CliRunner().invoke(main, ["--help"]).output.split())
+
+    for code in ("4 unsafe or changed", "5 incomplete or inconsistent", "6 numbers differ", "7 cannot be checked or run"):
+        assert code in words
