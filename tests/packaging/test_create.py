@@ -528,3 +528,14 @@ def test_only_environments_that_results_come_from_are_listed(tmp_path: Path) -> 
     assert listed() == ["2.1.0"]
     record_outcomes(tmp_path / "s", workflow, lambda v: train(**v) if v["layers"] == 2 else None, environment=others[1])
     assert listed() == ["2.3.0", "2.1.0"]
+
+
+def test_a_package_says_how_far_numbers_may_differ_when_they_are_computed_again(tmp_path: Path) -> None:
+    workflow = known_outcome_workflow()
+    workflow.set_tolerance("accuracy", rtol=1e-3)
+    record_outcomes(tmp_path / "s", workflow, lambda v: train(**v) if v["layers"] == 1 else None)
+    packed = sciflow.open_package(pack(tmp_path / "s").export(tmp_path))
+
+    assert packed.record["tolerances"] == {"accuracy": {"rtol": 1e-3, "atol": 0.0}}
+    assert json.loads(packed.read(layout.DEFINITION))["tolerances"] == packed.record["tolerances"]
+    assert "| rtol 0.001, atol 0.0 |" in packed.read(layout.README).decode()
