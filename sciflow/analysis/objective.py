@@ -104,9 +104,23 @@ def parse_goals(directions: Mapping[str, str]) -> tuple[Goal, ...]:
     """
     if not isinstance(directions, Mapping) or not directions:  # pyright: ignore[reportUnnecessaryIsInstance]  # users
         raise ResultsError(
-            f"metrics are a mapping such as {{'accuracy': 'max', 'runtime_s': 'min'}}, not {directions!r}"
+            "metrics are a mapping such as {'accuracy': 'max', 'runtime_s': 'min'}, "
+            f"not {directions!r}{_written(directions)}"
         )
     return tuple(Goal(name, _direction(name, direction)) for name, direction in directions.items())
+
+
+def _written(given: object) -> str:
+    """How to write what names metrics without directions."""
+    names: list[object] = [given] if isinstance(given, str) else list(cast("Any", given)) if _is_list(given) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        return ""
+    each = ", ".join(f"{name!r}: 'max'" for name in names)
+    return f"; write {{{each}}}, or 'min' where less is better"
+
+
+def _is_list(given: object) -> bool:
+    return isinstance(given, list | tuple | set | frozenset)
 
 
 def _goal(entry: Any, *, maximize: bool) -> Goal:

@@ -71,3 +71,11 @@ def test_a_direction_is_max_or_min(results) -> None:
         results.pareto_front({"accuracy": "max", "energy": "low"})
     with pytest.raises(ResultsError, match="mapping such as"):
         results.pareto_front("accuracy")
+
+
+@pytest.mark.parametrize("given", ["y", ["y"], ("y",)])
+def test_metrics_without_directions_say_what_to_write(recorded, given) -> None:
+    results = recorded({"a": [1, 2]}, lambda v: {"y": v["a"]})
+
+    with pytest.raises(ResultsError, match=r"write \{'y': 'max'\}, or 'min' where less is better"):
+        results.pareto_front(given)
