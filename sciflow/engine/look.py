@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
+from sciflow.errors import PredicateError
 from sciflow.planning.plan import Progress
 from sciflow.planning.rows import RowSet
 from sciflow.running.failure import INFRASTRUCTURE
@@ -78,7 +79,15 @@ def look(
 
 
 def rows_where(space: Space, query: str) -> RowSet:
-    """Rows of *space* for which the query holds, or whose ids it lists (``"v0a1…, v2b3…"``)."""
+    """Rows of *space* for which the query holds, or whose ids it lists (``"v0a1…, v2b3…"``).
+
+    Raises
+    ------
+    PredicateError
+        It is no text, or not understood.
+    """
+    if not isinstance(cast("object", query), str):
+        raise PredicateError(f"only={query!r} is no text; write a condition such as 'a > 1', or ids: 'v0a1…, v2b3…'")
     choose = _bearing(query) if _IDS.fullmatch(query) else Rule(query, space.names, "only").mask
     found: list[NDArray[np.int64]] = []
     step = 1 << 16

@@ -361,6 +361,13 @@ def test_an_unknown_name_in_only_is_refused_before_anything_runs(engine):
     assert CALLS == []
 
 
+@pytest.mark.parametrize("only", [[{"a": 1}], ["a == 1"], 3])
+def test_only_that_is_no_text_says_what_to_write(engine, only):
+    with pytest.raises(SpaceError, match="is no text; write a condition"):
+        engine.execute_parameter_sweep(workflow_of(), only=only)
+    assert CALLS == []
+
+
 def test_events_reach_the_callback_and_the_log(tmp_path):
     events = []
     Engine("inline", directory=tmp_path, progress=False, on_event=events.append).execute_parameter_sweep(workflow_of())
