@@ -109,19 +109,19 @@ class Results:
             self.__dict__.pop(name, None)
         self._snapshot = self._directory.snapshot(self._snapshot)
 
-    def watch(self, every: float | None = None) -> None:
+    def watch(self, every_s: float | None = None) -> None:
         """Show how the sweep goes until nobody works on it: a view that changes in a notebook, lines elsewhere.
 
         Then these results are those of the end. An interrupt ends the view and leaves the sweep alone.
 
         Parameters
         ----------
-        every
+        every_s
             Seconds between two looks; 1 in a notebook and 10 elsewhere unless given.
         """
         from sciflow.analysis.live import watch_sweep  # noqa: PLC0415  seldom asked for
 
-        watch_sweep(self.directory, every)
+        watch_sweep(self.directory, every_s)
         self.refresh()
 
     @cached_property
@@ -161,7 +161,7 @@ class Results:
             raise ResultsError(f"layout {layout!r} is unknown; it is 'dense' or 'flat'")
         if layout == self._assembled.layout:
             return self.dataset
-        return with_reductions(to_dataset(self._assemble(layout)), self.directory)
+        return with_reductions(to_dataset(self._assemble(layout)), self.directory).assign_attrs(self._marks())
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row per variant: parameters, status, and the outputs that are one value each; ids are the index.
@@ -507,7 +507,11 @@ class Results:
         return measure_convergence(sample, over, target=target, confidence=confidence)
 
     def success(
-        self, criteria: Mapping[str, object] | None = None, *, over: str | Iterable[str] | None = None
+        self,
+        criteria: Mapping[str, object] | None = None,
+        *,
+        where: str | None = None,
+        over: str | Iterable[str] | None = None,
     ) -> Success:
         """Which variants meet the workflow's success criteria.
 
@@ -515,8 +519,11 @@ class Results:
         ----------
         criteria
             Others than the workflow's, as `set_success_criteria` takes them.
+        where
+            Only variants for which this condition holds, as in `query`.
         over
-            Parameters to average over first, such as ``"replicate"``.
+            Parameters to average over first, such as ``"replicate"``: a mean is judged if all its members are done. By
+            default each variant is judged by itself, so that a replicate that failed leaves the others theirs.
 
         Raises
         ------
@@ -527,7 +534,7 @@ class Results:
         """
         from sciflow.analysis.success import judge  # noqa: PLC0415  each statistic is loaded when it is asked for
 
-        return judge(self._variants, self._assembled.definition.get("criteria", ()), criteria, over)
+        return judge(self._variants, self._assembled.definition.get("criteria", ()), criteria, where=where, over=over)
 
     # ------------------------------------------------------------------------------------------------------ metadata
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sciflow.analysis.grouping import group, known_parameters
+from sciflow.analysis.ranking import choose, unlisted
 from sciflow.analysis.variants import parameter_frame
 from sciflow.errors import ResultsError
 from sciflow.workflow.criteria import RELATIONS, Criterion, parse_criteria
@@ -71,7 +72,9 @@ def judge(
     variants: Variants,
     stored: Sequence[Mapping[str, Any]],
     criteria: Mapping[str, object] | None,
-    over: str | Iterable[str] | None,
+    *,
+    where: str | None = None,
+    over: str | Iterable[str] | None = None,
 ) -> Success:
     """Hold each variant against criteria: those given, or those of the workflow.
 
@@ -79,13 +82,15 @@ def judge(
     ----------
     stored
         The workflow's criteria, as its definition has them.
+    where
+        Only variants for which this condition holds; of means, as in `sciflow.analysis.ranking.choose`.
     over
         Parameters to average over first.
 
     Raises
     ------
     ResultsError
-        There are no criteria, or one is about a metric that nobody recorded.
+        There are no criteria, one is about a metric that nobody recorded, or no variant satisfies *where*.
     WorkflowError
         A criterion is not understood.
     """
@@ -97,13 +102,17 @@ def judge(
         )
     known = known_parameters(over, variants.table)
     groups = group(variants.table, known)
-    rows = np.arange(variants.n)
+    chosen = choose(variants, where, groups, known)
+    if where is not None and not chosen.any():
+        raise ResultsError(f"no variant satisfies {where!r}")
+    rows, lacking = np.flatnonzero(chosen), unlisted(variants, groups, known)
+    shown = np.flatnonzero(np.bincount(groups.of_variant[rows], minlength=len(groups)))
     verdicts: dict[str, NDArray[np.int8]] = {}
     for criterion in wanted:
-        means = groups.average(variants.numbers(criterion.metric), rows).mean
+        means = np.where(lacking, np.nan, groups.average(variants.numbers(criterion.metric), rows).mean)[shown]
         holds = cast("NDArray[np.bool_]", RELATIONS[criterion.relation](cast("Any", means), criterion.limit))
         verdicts[str(criterion)] = np.where(np.isnan(means), 2, np.where(holds, 0, 1)).astype(np.int8)
-    table = variants.table.take(groups.first)
+    table = variants.table.take(groups.first[shown])
     parameters = parameter_frame(table.only(name for name in table.columns if name not in known))
     overall = np.stack(list(verdicts.values())).max(axis=0)  # one that is not known leaves all open
     words = {text: pd.Categorical.from_codes(codes, VERDICTS) for text, codes in verdicts.items()}

@@ -85,6 +85,8 @@ def test_units_of_parameters_and_outputs_are_attributes(results) -> None:
 
 def test_both_layouts_can_be_asked_for(results) -> None:
     flat = results.to_dataset("flat")
+    assert flat.attrs == results.dataset.attrs
+    assert flat.attrs["sweep"]
 
     assert dict(flat.sizes) == {"variant": 18, "loss_curve_dim_0": 4}
     assert results.to_dataset("dense") is results.dataset

@@ -39,7 +39,7 @@ def test_a_sweep_is_watched_to_its_end_in_lines(tmp_path: Path, capsys) -> None:
     results = open_results(tmp_path / "sweeps/slow")
     assert results.status()["done"] < 20
 
-    results.watch(every=0.1)
+    results.watch(every_s=0.1)
     assert driver.wait() == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 2

@@ -4,6 +4,8 @@ import pytest
 
 from sciflow.analysis.results import open_results
 from sciflow.errors import ResultsError, WorkflowError
+from sciflow.space import Grid, Replicates
+from sciflow.store import cells
 from sciflow.testing.sweeps import known_outcome, known_outcome_workflow, record_outcomes
 
 
@@ -46,3 +48,26 @@ def test_criteria_that_are_not_there_or_not_understood_are_told(results) -> None
         results.success({"precision": "> 0"})
     with pytest.raises(WorkflowError, match="is not understood"):
         results.success({"accuracy": "good"})
+
+
+def test_criteria_can_be_asked_of_some_variants(recorded) -> None:
+    results = recorded({"a": [1, 2, 3], "replicate": [0, 1]}, lambda v: {"y": v["a"] * 1.0 + v["replicate"]})
+
+    assert results.success({"y": "> 1.5"}, where="a > 1").passed
+    assert results.success({"y": "> 1.5"}, where="a == 1").counts == {"passed": 1, "not passed": 1, "no result": 0}
+    # of means, a condition on a metric is asked of means
+    assert results.success({"y": "> 2"}, where="y > 2", over="replicate").variants["a"].tolist() == [2, 3]
+    with pytest.raises(ResultsError, match="no variant satisfies 'a > 9'"):
+        results.success({"y": "> 1"}, where="a > 9")
+
+
+def test_a_mean_over_replicates_that_nobody_ran_is_not_judged(recorded, monkeypatch) -> None:
+    monkeypatch.setattr(cells, "MOST_CELLS", 10)  # then only what is recorded is listed
+    outcomes = {(1, 0), (1, 1), (1, 2), (2, 0)}
+    results = recorded(
+        Grid(a=range(20)) * Replicates(3), lambda v: {"y": 1.0} if (v["a"], v["replicate"]) in outcomes else None
+    )
+
+    found = results.success({"y": "> 0"}, over="replicate")
+
+    assert found.variants["success"].tolist() == ["passed", "no result"]

@@ -76,7 +76,7 @@ def along_boundary(
 
 
 def steepest_edges(table: Table, means: NDArray[np.float64], refined: Collection[str]) -> list[_Edge]:
-    """The neighbours between which the metric changes most, the largest change first; of a million few are looked at."""
+    """The neighbours between which the metric changes most, the largest change first, if there are very many."""
     names: list[str] = []
     parts: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]] = []
     for name in refined:
