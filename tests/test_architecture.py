@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     # asks an optimiser, has the engine run what it wants, and tells it what the sweep directory says of it
     "adaptive": BELOW_STORE | {"store", "batch", "clusters", "analysis", "engine"},
     # a laptop opens, packs and reports what a cluster made: these know neither engine nor clusters
+    "plots": frozenset({"analysis"}),  # another name for a part of it
     "report": BELOW_STORE | {"store", "analysis"},
     "packaging": BELOW_STORE | {"store", "analysis", "report"},
     "cli": BELOW_STORE | {"store", "batch", "clusters", "analysis", "engine", "report", "packaging"},

@@ -140,6 +140,12 @@ def test_importing_sciflow_loads_nothing_heavy() -> None:
     assert not loaded & HEAVY
 
 
+def test_plots_can_be_imported_and_are_the_attribute() -> None:
+    code = "import sciflow; a = sciflow.plots; import sciflow.plots as b; from sciflow.plots import line; print(a is b)"
+
+    assert run_python(code).strip() == "True"
+
+
 def test_names_that_need_no_numpy_load_none() -> None:
     loaded = modules_after("import sciflow; sciflow.Named('a', 1); sciflow.SciflowError; sciflow.LocalCluster")
 
