@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sciflow.analysis.variants import Variants
     from sciflow.space.variant import Parameter
 
+_NEAR = 0.01  # numbers that differ by this share are taken for the same with fewer digits
 _ID = re.compile(f"v[0-9a-f]{{{2 * ID_BYTES}}}")
 
 
@@ -36,15 +37,17 @@ def rows_of(variants: Variants, wanted: Mapping[str, object] | str) -> NDArray[n
     ResultsError
         There is none, or several variants fit.
     """
+    near = ""
     if isinstance(wanted, str):
         rows = _rows_of_id(variants, wanted)
         wanted = f"id {wanted}"
     else:
         rows = _rows_of_mapping(variants, wanted)
+        near = "" if len(rows) else _near(variants, wanted)
         wanted = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
     table = variants.table
     if not len(rows):
-        raise ResultsError(f"no variant of this sweep has {wanted}")
+        raise ResultsError(f"no variant of this sweep has {wanted}{near}")
     groups = group(table.take(rows), [REPLICATE])
     if len(groups.first) > 1:
         free = [
@@ -94,6 +97,20 @@ def _equal(variants: Variants, parameter: Parameter, value: object) -> NDArray[n
     except SpaceError as error:
         raise ResultsError(str(error)) from error
     return np.array([*(identity_key(known) == key for known in column.pool.tolist()), False])[column.codes]
+
+
+def _near(variants: Variants, wanted: Mapping[str, object]) -> str:
+    """The recorded numbers that are almost what was asked for, in words: people copy them with fewer digits."""
+    found: list[str] = []
+    for name, value in wanted.items():
+        column = variants.table.columns.get(name)
+        if column is None or not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        numbers = [one for one in column.pool.tolist() if isinstance(one, int | float) and not isinstance(one, bool)]
+        close = min(numbers, key=lambda one, asked=value: abs(one - asked), default=value)
+        if close != value and abs(close - value) <= _NEAR * abs(close):
+            found.append(f"{name}={close!r}")
+    return f"; the nearest is {', '.join(found)}" if found else ""
 
 
 def _varies(codes: NDArray[np.int64]) -> bool:

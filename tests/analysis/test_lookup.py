@@ -91,3 +91,12 @@ def test_an_id_of_a_sweep_without_replicates_is_one_variant(recorded) -> None:
     results = recorded({"a": [1, 2]}, lambda v: {"y": float(v["a"])})
 
     assert results.get_metric(Variant(a=2).id, "y") == 2.0
+
+
+def test_a_number_with_fewer_digits_than_the_recorded_one_is_told_what_that_is(recorded) -> None:
+    results = recorded({"dt": [0.1, 0.31622776601683794]}, lambda variant: {"y": variant["dt"]})
+
+    with pytest.raises(ResultsError, match=r"has dt=0\.3162; the nearest is dt=0\.31622776601683794$"):
+        results.get_metric({"dt": 0.3162}, "y")
+    with pytest.raises(ResultsError, match=r"has dt=0\.2$"):
+        results.get_metric({"dt": 0.2}, "y")
