@@ -40,6 +40,9 @@ def find_sweep(text: str, directory: str | None = None) -> Path:
         if not (path / _MARKER).is_file():
             raise ResultsError(f"the sweep of {text} has not been run ({path} is not there); run: sciflow run {text}")
         return path
+    script = Path(f"{text}.py")
+    if script.is_file():
+        raise click.UsageError(f"there is no sweep {text!r} yet, but the script {script}; run: sciflow run {script}")
     there = sorted(path.parent.name for path in home.glob(f"*/{_MARKER}"))
     raise click.UsageError(
         f"{text!r} is no sweep and no script; sweeps in {home}: {', '.join(there) or 'none'}"

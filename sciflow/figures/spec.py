@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.errors import WorkflowError
 from sciflow.figures.keys import GOALS, read_options
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sciflow.figures.keys import Key
+
+_HINTS: Final[Mapping[str, str]] = MappingProxyType({"color": "hue", "colour": "hue", "c": "hue", "group": "hue"})
+"""What people may mean by keys of other libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +102,14 @@ def parse_figure(name: str, options: Mapping[str, object]) -> Figure:
     if unknown:
         raise WorkflowError(
             f"{label} has unknown keys {unknown}; a figure of type {kind!r} has type, {', '.join(keys)}"
-            + _closest(unknown[0], keys)
+            + next(filter(None, (_closest(one, keys) for one in unknown)), "")
         )
     read = read_options(label, kind, keys, renamed)
     figure = Figure(name, kind, tuple((key, read[key]) for key in keys if key in read))
     named = figure.parameters
     repeated = sorted({one for one in named if named.count(one) > 1})
     if repeated:
-        raise WorkflowError(
-            f"{label} uses {repeated} more than once; what its keys name as parameters must differ, "
-            f"since a parameter shows only one way at a time"
-        )
+        raise WorkflowError(f"{label} uses {repeated} more than once; a parameter shows only one way at a time")
     return figure
 
 
@@ -117,5 +118,8 @@ def _keys(kind: str) -> dict[str, Key]:
 
 
 def _closest(name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return ""
+    known = list(known)
+    close = [_HINTS[name]] if _HINTS.get(name) in known else difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

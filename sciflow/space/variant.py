@@ -33,9 +33,8 @@ ABSENT: Final = Missing.ABSENT
 
 Absent: TypeAlias = Literal[Missing.ABSENT]
 
-RESERVED_NAMES: Final = frozenset(
-    {"variant", "status", "attempt", "runtime_s", "failure", "method", "tolerance", "drop"}
-)
+_KEYWORDS: Final = frozenset({"method", "tolerance", "drop"})  # of xarray.Dataset.sel, whose others are coordinates
+RESERVED_NAMES: Final = frozenset({"variant", "status", "attempt", "runtime_s", "failure"}) | _KEYWORDS
 """Names that result variables, or keywords of ``xarray.Dataset.sel``, already have."""
 
 
@@ -58,9 +57,13 @@ def check_name(name: object) -> str:
     if written != name:
         raise SpaceError(f"a parameter cannot be called {name!r}: Python reads that name as {written!r}; call it so")
     if name in RESERVED_NAMES:
+        why = "the dataset of results has a variable of that name"
+        if name in _KEYWORDS:
+            why = f"xarray's Dataset.sel({name}=…) means something else, so results could not be selected by it"
+        example = ", such as 'scheme'" if name == "method" else ""
         raise SpaceError(
-            f"a parameter cannot be called {name!r}: the dataset of results uses that name; "
-            f"choose another one (reserved: {', '.join(sorted(RESERVED_NAMES))})"
+            f"a parameter cannot be called {name!r}: {why}; "
+            f"choose another name{example} (reserved: {', '.join(sorted(RESERVED_NAMES))})"
         )
     return name
 

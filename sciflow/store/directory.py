@@ -97,8 +97,8 @@ class SweepDirectory:
         try:
             identity = json.loads(marker.read_bytes())
             version, _, _ = identity["format"], identity["workflow"], identity["seed"]
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise FormatError(f"there is no sweep in {path}; give the directory that contains sweep.json") from error
+        except (FileNotFoundError, NotADirectoryError):
+            raise FormatError(f"there is no sweep in {path}; give the directory that contains sweep.json") from None
         except (ValueError, KeyError, TypeError) as error:
             raise FormatError(f"{marker} is damaged; restore it from a copy") from error
         if version > DIRECTORY_FORMAT:

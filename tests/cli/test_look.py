@@ -40,3 +40,13 @@ def test_commands_that_compare_results_of_two_codes_say_so_on_stderr(
     ]
     origins = json.loads(sciflow("status", "squares", "--provenance", "--json").stdout)["origins"]
     assert [(one["is_current"], one["n_variants"]) for one in origins] == [(False, 4), (True, 2)]
+
+
+def test_a_sweep_that_is_not_there_yet_is_told_with_the_script_that_makes_it(
+    script: Callable[..., str], sciflow: Sciflow
+) -> None:
+    name = script()
+
+    told = sciflow("best", name.removesuffix(".py"), "y", expect=2)
+
+    assert f"run: sciflow run {name}" in told.stderr

@@ -57,6 +57,7 @@ def test_facets_are_one_name_or_several(given, facets):
         ({"type": "pie"}, "type 'pie' is unknown"),
         ({"type": None}, "the type is one of 'heatmap', 'line'"),
         ({"xaxis": "a"}, "unknown keys ['xaxis']; a figure of type 'heatmap' has type, x, y, value, facet_by, title"),
+        ({"type": "line", "colour": "a"}, "did you mean 'hue'?"),
         ({"value": None}, "lacks 'value'"),
         ({"x_axis": 3}, "x must be a name as text, not 3"),
         ({"facet_by": 3}, "facet_by must be a name"),
