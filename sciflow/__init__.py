@@ -42,6 +42,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Variant",
     "VerificationReport",
     "Zip",
+    "adaptive",
     "attach",
     "create_reproducibility_package",
     "open_package",

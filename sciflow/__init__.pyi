@@ -1,3 +1,4 @@
+from . import adaptive as adaptive
 from .analysis import plots as plots
 from .analysis.results import Results as Results
 from .analysis.results import open_results as open_results
@@ -69,6 +70,7 @@ __all__ = [  # noqa: RUF022  as sorted() sorts, which a test compares
     "Variant",
     "VerificationReport",
     "Zip",
+    "adaptive",
     "attach",
     "create_reproducibility_package",
     "open_package",

@@ -52,6 +52,7 @@ NOT_VALUES = {
     "Results": "is a handle on a directory",
     "SweepHandle": "is a handle on a directory",
     "TaskContext": "belongs to one run",
+    "adaptive": "is a module",
     "attach": "is a function",
     "create_reproducibility_package": "is a function",
     "open_package": "is a function",
