@@ -63,9 +63,9 @@ def _goals(value: object) -> tuple[tuple[str, str], ...]:
     return tuple((_name(name), cast("str", goal)) for name, goal in pairs)
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"must be a text, not {value!r}")
+def _title(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a text, empty for none, not {value!r}")  # noqa: TRY004  all of these are told alike
     return value
 
 
@@ -99,7 +99,7 @@ METRICS = Key(_names, "metric")
 COLUMN = Key(_name, "column")
 COLUMNS = Key(_names, "column")
 GOALS = Key(_goals, "metric")
-TEXT = Key(_text)
+TITLE = Key(_title)
 FLAG = Key(_flag)
 COUNT = Key(_count)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from sciflow.figures.keys import COLUMN, COLUMNS, FLAG, GOALS, METRIC, PARAMETER, PARAMETERS, TEXT, one_of
+from sciflow.figures.keys import COLUMN, COLUMNS, FLAG, GOALS, METRIC, PARAMETER, PARAMETERS, TITLE, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ TYPES: Final[Mapping[str, Mapping[str, Key]]] = MappingProxyType(
 )
 """Type → key → what it takes."""
 
-COMMON: Final[Mapping[str, Key]] = MappingProxyType({"title": TEXT})
+COMMON: Final[Mapping[str, Key]] = MappingProxyType({"title": TITLE})
 """Keys of every type."""
 
 ALIASES: Final[Mapping[str, str]] = MappingProxyType({"x_axis": "x", "y_axis": "y"})

@@ -95,7 +95,7 @@ def panels(
     with use_style(chosen):
         figure = new_figure(chosen, chosen.width, chosen.height)
         yield figure, chosen
-        if title is not None:
+        if title:
             figure.suptitle(wrapped(title, figure.get_figwidth(), chosen))
         figure.provenance = provenance_of(dataset)  # pyright: ignore[reportAttributeAccessIssue]  # read when it is saved
         keep_style(figure.axes)
@@ -122,7 +122,7 @@ def finish(dataset: xr.Dataset | None, axes: Iterable[Axes], *, title: str | Non
     """Title, and the provenance that is saved with the figure."""
     for one in axes:
         figure = one.figure
-        if title is not None:
+        if title:
             # over what a legend or a colour bar will leave of the width
             beside = one.get_legend() is not None or len(figure.axes) > 1
             one.set_title(_wrapped_over(one, title, ratio=1.2 if beside else 1.0))

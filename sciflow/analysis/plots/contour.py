@@ -15,7 +15,7 @@ from matplotlib.tri import Triangulation
 from sciflow.analysis.plots.axes import is_logarithmic, set_scale, spans_orders
 from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, wrapped
 from sciflow.analysis.plots.cells import bin_numbers
-from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
+from sciflow.analysis.plots.marks import headed, need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
 from sciflow.analysis.plots.style import CROSS, FAILED, GREY, NO_RESULT, SEQUENTIAL
 from sciflow.analysis.plots.values import combine, read_rows
@@ -101,7 +101,7 @@ def contour(
     """
     rows = read_rows(dataset, parameters=(x, y), metrics=(value,))
     field = _field(rows, rows[x], rows[y], rows[value], "contours")
-    with drawing(dataset, ax, style, title=_title(title, field), size=(1.0, 1.0)) as axes:
+    with drawing(dataset, ax, style, title=_title(title, field)[0], size=(1.0, 1.0)) as axes:
         axes.set(xlabel=rows[x].label, ylabel=rows[y].label)
         set_scale(axes.xaxis, field.x_values, _if_few(rows[x]))
         set_scale(axes.yaxis, field.y_values, _if_few(rows[y]))
@@ -116,7 +116,7 @@ def contour(
             words.append("dots: results")
         _fit(axes, field)
         add_colour_bar(axes, shown, rows[value].label)
-        add_note(axes, words + words_on_lacks(rows))
+        add_note(axes, [*_title(title, field)[1], *words, *words_on_lacks(rows)])
     return cast("Figure", axes.get_figure(root=True))
 
 
@@ -162,7 +162,7 @@ def surface(
         raise ResultsError('a surface needs axes with three dimensions: figure.add_subplot(projection="3d")')
     rows = read_rows(dataset, parameters=(x, y), metrics=(value,))
     field = _field(rows, rows[x], rows[y], rows[value], "a surface")
-    with drawing(dataset, ax, style, title=_title(title, field), projection="3d") as flat:
+    with drawing(dataset, ax, style, title=_title(title, field)[0], projection="3d") as flat:
         axes = cast("Any", flat)
         # axes in three dimensions have no logarithmic scale of their own
         across, along = (_straight(axis, values) for axis, values in _three(axes, field))
@@ -179,7 +179,7 @@ def surface(
         axes.set_box_aspect(None, zoom=0.8)
         bar = axes.figure.colorbar(shown, ax=axes, shrink=0.7, pad=0.12, aspect=24)
         bar.outline.set_visible(False)
-        lacks = words_on_lacks(rows)
+        lacks = [*_title(title, field)[1], *words_on_lacks(rows)]
         if lacks:
             look = {"fontsize": "x-small", "color": GREY, "transform": axes.transAxes, "gid": "note"}
             axes.text2D(0.0, 1.0, wrapped(" · ".join(lacks), axes.figure.get_figwidth(), ratio=0.72), va="top", **look)
@@ -233,8 +233,8 @@ def _compact(groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     return codes.ravel() - lacking, len(found) - lacking
 
 
-def _title(title: str | None, field: Field) -> str | None:
-    return "\n".join(filter(None, [title, words_on_mean(field.averaged)])) or None
+def _title(title: str | None, field: Field) -> tuple[str | None, list[str]]:
+    return headed(title, "", words_on_mean(field.averaged))
 
 
 def _if_few(column: Column) -> Levels | None:

@@ -66,7 +66,7 @@ def runtime(
         No variant is done, no parameter varies, or there is no such parameter.
     """
     no_axes(ax, "a figure of costs", "it has one for each parameter")
-    return _costs(dataset, parameters, "runtime_s", title or "Time of a variant", style)
+    return _costs(dataset, parameters, "runtime_s", "Time of a variant" if title is None else title, style)
 
 
 def memory(
@@ -98,7 +98,9 @@ def memory(
         Memory was not measured, no parameter varies, or there is no such parameter.
     """
     no_axes(ax, "a figure of costs", "it has one for each parameter")
-    return _costs(dataset, parameters, PEAK_BYTES, title or "Most memory of a variant's process", style)
+    return _costs(
+        dataset, parameters, PEAK_BYTES, "Most memory of a variant's process" if title is None else title, style
+    )
 
 
 def _costs(
@@ -134,7 +136,8 @@ def _costs(
             axes.set_visible(False)
         for axes in grid[::n_columns]:
             axes.yaxis.set_label_text(f"{'time' if measure == 'runtime_s' else 'memory'} [{unit}]")
-        figure.suptitle(wrapped(title, width, chosen))
+        if title:
+            figure.suptitle(wrapped(title, width, chosen))
         notes = ["line: median; band: 5 % to 95 %"]
         notes += [f"left out: {', '.join(ranked[MOST_PANELS:])}"] if len(ranked) > MOST_PANELS else []
         figure.supxlabel(

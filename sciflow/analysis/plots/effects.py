@@ -206,4 +206,4 @@ def interaction(
         known = ", ".join(dict.fromkeys(name for names in table.index for name in names))
         raise ResultsError(f"{x!r} and {hue!r} do not both differ between variants; parameters that do are {known}")
     strength = f"interaction: {float(cast('Any', table['share'][pair])):.1%} of the sum of squares"
-    return line(dataset, x, value, hue=hue, title=title or strength, style=style, ax=ax)
+    return line(dataset, x, value, hue=hue, title=strength if title is None else title, style=style, ax=ax)

@@ -69,7 +69,7 @@ def failure_map(
     if not chosen:
         raise ResultsError("there is nothing to draw: all variants have the same parameters")
     shares = _shares(dataset)
-    heading = title or f"{SHARE.capitalize()} by {' and '.join(chosen)}"
+    heading = f"{SHARE.capitalize()} by {' and '.join(chosen)}" if title is None else title
     if len(chosen) == 2:
         return heatmap(shares, chosen[0], chosen[1], SHARE, title=heading, style=style, ax=ax)
     draw = bar if len(rows[chosen[0]].levels) <= MOST_SLOTS else line

@@ -14,7 +14,7 @@ from sciflow.analysis.labels import label_values
 from sciflow.analysis.plots.axes import set_ticks, spans_orders
 from sciflow.analysis.plots.canvas import add_colour_bar, add_note, drawing, no_axes, panels, wrapped
 from sciflow.analysis.plots.cells import sort_into_cells
-from sciflow.analysis.plots.marks import words_on_infinite, words_on_mean
+from sciflow.analysis.plots.marks import headed, words_on_infinite, words_on_mean
 from sciflow.analysis.plots.style import CROSS, FAILED, GREY, NO_RESULT, colour_map, is_dark
 from sciflow.analysis.plots.values import read_rows
 
@@ -89,19 +89,21 @@ def heatmap(
     rows = read_rows(dataset, parameters=(x, y, *names), metrics=(value,))
     found = sort_into_cells(rows, rows[x], rows[y], rows[value], [rows[name] for name in names])
     across, up, metric = rows[x], rows[y], rows[value]
-    heading = "\n".join(filter(None, [title or f"{value} by {x} and {y}", words_on_mean(found.averaged)]))
+    heading, unsaid = headed(title, f"{value} by {x} and {y}", words_on_mean(found.averaged))
+    notes = [*unsaid, *_words(found, metric, rows.n_infinite.get(value, 0))]
     if ax is not None:
         with drawing(dataset, ax, style, title=heading):
             digits = _number_format(found) if found.panels[0].mean.size <= MOST_NUMBERS else None
             image = _draw_panel(ax, found.panels[0], found, _common_scale(found), digits)
             ax.set(xlabel=across.label, ylabel=up.label)
             _add_bar([ax], image, metric, found)
-            add_note(ax, _words(found, metric, rows.n_infinite.get(value, 0)))
+            add_note(ax, notes)
         return cast("Figure", ax.get_figure(root=True))
     with panels(dataset, style) as (figure, chosen):
         _draw_panels(figure, chosen, found, (across, up, metric))
-        figure.suptitle(wrapped(heading, figure.get_figwidth(), chosen))
-        words = " · ".join(_words(found, metric, rows.n_infinite.get(value, 0)))
+        if heading is not None:
+            figure.suptitle(wrapped(heading, figure.get_figwidth(), chosen))
+        words = " · ".join(notes)
         if words:
             text = wrapped(words, figure.get_figwidth(), chosen, ratio=0.72)
             figure.supxlabel(text, fontsize="x-small", color=GREY, x=0.01, ha="left")

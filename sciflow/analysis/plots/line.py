@@ -12,7 +12,7 @@ from sciflow.analysis.plots.axes import add_grid, set_axis, set_scale
 from sciflow.analysis.plots.canvas import add_note, drawing
 from sciflow.analysis.plots.cells import bin_numbers
 from sciflow.analysis.plots.hue import add_legend, hue_of
-from sciflow.analysis.plots.marks import mark_failures, need_values, words_on_mean
+from sciflow.analysis.plots.marks import headed, mark_failures, need_values, words_on_band, words_on_mean
 from sciflow.analysis.plots.statistics import BAND_WORDS, summarise
 from sciflow.analysis.plots.values import Levels, combine, read_rows
 
@@ -43,10 +43,10 @@ def line(
     style: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the mean of a metric along a parameter, with a band over replicates.
+    """Draw the mean of a metric along a parameter, with a band.
 
-    Variants that agree on `x` and `hue` are averaged; the title says over which parameters. Crosses at the bottom mark
-    where variants failed.
+    Variants that agree on `x` and `hue` are averaged; the title says over which parameters, and the band is of all the
+    values that are averaged, replicates and other parameters alike. Crosses at the bottom mark where variants failed.
 
     Parameters
     ----------
@@ -88,9 +88,9 @@ def line(
     summary = summarise(groups, n_groups, value.numbers, band)
     averaged = rows.averaged(groups, there & (groups >= 0)) if not binned else ()
     has_band = bool(averaged) and summary.has_band and band != "none"
-    means = words_on_mean(averaged) + (f"; band: {BAND_WORDS[band]}" if has_band else "")
-    heading = "\n".join(filter(None, [title or "", means]))
-    with drawing(dataset, ax, style, title=heading or None) as axes:
+    means = words_on_mean(averaged) + (f"; band: {words_on_band(band, averaged)}" if has_band else "")
+    heading, unsaid = headed(title, "", means)
+    with drawing(dataset, ax, style, title=heading) as axes:
         places = _set_x(axes, along, levels, binned=binned)
         axes.yaxis.set_label_text(value.label)
         for at in range(len(hues)):
@@ -101,7 +101,7 @@ def line(
         if binned:
             words.append(f"{x} in {len(levels)} bins; {BAND_WORDS[band]}")
         add_legend(axes, hues)
-        add_note(axes, words)
+        add_note(axes, [*unsaid, *words])
     return cast("Figure", axes.get_figure(root=True))
 
 

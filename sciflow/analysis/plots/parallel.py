@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.plots.axes import is_logarithmic
 from sciflow.analysis.plots.canvas import add_note, drawing
-from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
+from sciflow.analysis.plots.marks import headed, need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
 from sciflow.analysis.plots.style import SEQUENTIAL
 from sciflow.analysis.plots.values import parameter_names, read_rows
@@ -88,7 +88,7 @@ def parallel(
     order = np.argsort(metric, kind="stable")
     if size > MOST_LINES:
         order = order[np.linspace(0, size - 1, MOST_LINES).astype(np.int64)]
-    heading = "\n".join(filter(None, [title, words_on_mean(rows.averaged(groups, there))])) or None
+    heading, unsaid = headed(title, "", words_on_mean(rows.averaged(groups, there)))
     with drawing(dataset, ax, style, title=heading, size=(max(1.0, 0.22 * (len(names) + 1)), 1.0)) as axes:
         ranks = np.linspace(-0.5, 0.5, len(order))
         places = [_draw_axis(axes, at, one, mean, ranks, order) for at, (one, mean) in enumerate(zip(shown, means))]  # noqa: B905
@@ -102,7 +102,7 @@ def parallel(
         for spine in axes.spines.values():
             spine.set_visible(False)
         words = [f"{MOST_LINES:,} of {size:,} lines"] if size > MOST_LINES else []
-        add_note(axes, [f"coloured by {value}", *words, *words_on_lacks(rows)])
+        add_note(axes, [f"coloured by {value}", *unsaid, *words, *words_on_lacks(rows)])
     return cast("Figure", axes.get_figure(root=True))
 
 

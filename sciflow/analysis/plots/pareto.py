@@ -13,7 +13,7 @@ from sciflow.analysis.pareto import on_front
 from sciflow.analysis.plots.axes import add_grid, set_scale
 from sciflow.analysis.plots.canvas import add_note, drawing
 from sciflow.analysis.plots.hue import add_legend, hue_of
-from sciflow.analysis.plots.marks import need_values, words_on_lacks, words_on_mean
+from sciflow.analysis.plots.marks import headed, need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
 from sciflow.analysis.plots.style import OKABE_ITO
 from sciflow.analysis.plots.values import levels_of, read_rows
@@ -93,7 +93,8 @@ def pareto(
     first = np.full(size, -1)
     first[groups[::-1]] = np.arange(rows.n)[::-1]
     averaged = words_on_mean((REPLICATE,) if size < rows.n else ())
-    with drawing(dataset, ax, style, title="\n".join(filter(None, [title, averaged])) or None) as axes:
+    heading, unsaid = headed(title, "", averaged)
+    with drawing(dataset, ax, style, title=heading) as axes:
         for axis, column, values, goal in (
             (axes.xaxis, rows[x], across, x_goal),
             (axes.yaxis, rows[y], up, y_goal),
@@ -117,7 +118,7 @@ def pareto(
         if label:
             _write_labels(axes, (across[order], up[order]), rows, first[order])
         add_grid(axes, "both")
-        add_note(axes, [f"{len(order):,} of {int(there.sum()):,} on the front", *words_on_lacks(rows)])
+        add_note(axes, [*unsaid, f"{len(order):,} of {int(there.sum()):,} on the front", *words_on_lacks(rows)])
     return cast("Figure", axes.get_figure(root=True))
 
 

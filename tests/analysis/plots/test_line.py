@@ -110,3 +110,29 @@ def test_an_array_for_each_variant_is_a_line_along_its_dimension() -> None:
     assert lines_of(figure)[0].get_xydata().tolist() == [[0, 2], [0.5, 3], [1, 4]]
     assert figure.axes[0].get_xlabel() == "t [s]"
     assert figure.axes[0].get_title().startswith("mean over a")
+
+
+@pytest.mark.parametrize("draw", [plots.line, plots.bar])
+def test_a_band_says_that_it_is_over_all_that_is_averaged(flat, draw) -> None:
+    dataset = flat(Grid(a=[1, 2], zeta=[0.1, 0.2], replicate=[0, 1]), np.arange(8.0))
+
+    assert "CI of the mean over zeta, replicate" in draw(dataset, "a", "value").axes[0].get_title().replace("\n", " ")
+
+
+@pytest.mark.parametrize("draw", [plots.line, plots.bar])
+@pytest.mark.parametrize("title", ["T", ""])
+def test_a_title_takes_the_place_of_the_automatic_one_whose_words_go_under_the_figure(flat, draw, title) -> None:
+    figure = draw(flat(Grid(a=[1, 2], replicate=[0, 1]), np.arange(4.0)), "a", "value", title=title)
+
+    assert figure.axes[0].get_title() == title
+    (note,) = [text for text in figure.axes[0].texts if text.get_gid() == "note"]
+    assert "mean over replicate" in note.get_text()
+
+
+def test_a_heatmap_has_the_title_that_it_is_given_and_no_more(flat) -> None:
+    dataset = flat(Grid(a=[1, 2], b=[1, 2], replicate=[0, 1]), np.arange(8.0))
+
+    assert plots.heatmap(dataset, "a", "b", "value", title="T").get_suptitle() == "T"
+    untitled = plots.heatmap(dataset, "a", "b", "value", title="")
+    assert untitled.get_suptitle() == ""
+    assert "mean over replicate" in untitled.get_supxlabel()
