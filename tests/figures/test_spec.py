@@ -93,7 +93,7 @@ def test_a_key_that_is_missing_is_told_with_all_that_are_needed() -> None:
         ({"type": "line", "x": "a", "y": "b", "band": "se"}, "band must be one of 'ci', 'sd', 'range', 'none'"),
         ({"type": "pareto", "objectives": {"loss": "down"}}, 'objectives must be like {"accuracy": "max"'),
         ({"type": "pareto", "objectives": {"loss": "min", "b": "max"}, "label": 1}, "label must be True or False"),
-        ({"type": "line", "x": "a", "y": "b", "title": ""}, "title must be a text"),
+        ({"type": "line", "x": "a", "y": "b", "title": 3}, "title must be a text"),
         ("line", "is told by a mapping"),
     ],
 )
