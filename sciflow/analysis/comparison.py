@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from dataclasses import dataclass
@@ -13,14 +14,14 @@ import pandas as pd
 from sciflow.analysis.condition import names_in
 from sciflow.analysis.grouping import REPLICATE
 from sciflow.analysis.mixture import warn_of_mixture
-from sciflow.analysis.sample import seeded, tell_infinite
+from sciflow.analysis.sample import tell_infinite
 from sciflow.analysis.variants import FACTS
 from sciflow.canonical import identity_key
 from sciflow.errors import ResultsError
 from sciflow.store.assembled import FLAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -98,10 +99,12 @@ def compare_sides(
     Returns
     -------
     pandas.DataFrame
-        ``mean_a``, ``mean_b``, ``difference`` (a - b), ``ci_low`` and ``ci_high`` (Student's, or Welch's if there are
-        no pairs), ``effect_size`` (Cohen's d: of pairs the mean difference over its standard deviation, else over the
-        pooled one; Cohen, Statistical Power Analysis, 1988), ``p_value`` and ``test``, ``p_adjusted`` (for several
-        metrics: Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995) 289), ``n_a``, ``n_b``, ``n_pairs`` (0: unpaired).
+        ``mean_a``, ``mean_b``, ``difference`` (a - b), ``ci_low`` and ``ci_high`` (by the test: differences that it
+        does not reject; by permutations infinite where there are too few values to reject any; of tests on ranks,
+        which are not about means, Student's, or Welch's if there are no pairs), ``effect_size`` (Cohen's d: of pairs
+        the mean difference over its standard deviation, else over the pooled one; Cohen, Statistical Power Analysis,
+        1988), ``p_value`` and ``test``, ``p_adjusted`` (for several metrics: Benjamini and Hochberg, J. R. Stat. Soc.
+        B 57 (1995) 289), ``n_a`` and ``n_b`` (of the means: of pairs, settings), ``n_pairs`` (0: unpaired).
 
     Raises
     ------
@@ -206,7 +209,12 @@ def _compare(
         warnings.warn(words, UserWarning, stacklevel=5)
     difference = x - y if n_pairs else None
     name = _test_for(test, len(x) + len(y), paired=bool(n_pairs))
-    low, high = _interval(x, y, confidence, paired=bool(n_pairs))
+    if name == "permutation" and min(len(x), len(y)) > 1:
+        permuted = _Permuted.of(x, y, paired=bool(n_pairs))
+        (low, high), p_value = permuted.interval(confidence), permuted.p_value(0.0)
+    else:
+        low, high = _interval(x, y, confidence, paired=bool(n_pairs))
+        p_value = _p_value(x, y, test=name, paired=bool(n_pairs))
     return {
         "mean_a": float(x.mean()),
         "mean_b": float(y.mean()),
@@ -214,10 +222,10 @@ def _compare(
         "ci_low": low,
         "ci_high": high,
         "effect_size": _cohen(x, y, paired=bool(n_pairs)),
-        "p_value": _p_value(x, y, test=name, paired=bool(n_pairs)),
+        "p_value": p_value,
         "test": name,
-        "n_a": len(values[0]),
-        "n_b": len(values[1]),
+        "n_a": len(x),
+        "n_b": len(y),
         "n_pairs": n_pairs,
     }
 
@@ -230,6 +238,90 @@ def _test_for(test: str, n: int, *, paired: bool) -> str:
         if paired
         else {"permutation": "permutation", "t": "Welch", "wilcoxon": "Mann-Whitney"}[test]
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Permuted:
+    """Differences of means under permutations, which a shift of one side by d changes by -d times `slopes`.
+
+    SciPy's permutation_test has no interval; this one is of the shifts that the test does not reject (Good,
+    Permutation, Parametric and Bootstrap Tests of Hypotheses, ch. 3), so that it and the p-value agree.
+    """
+
+    observed: float
+    differences: Floats
+    slopes: Floats
+    is_exact: bool
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, *, paired: bool) -> _Permuted:
+        """All permutations where they are few, else some at random."""
+        n, n_x = len(x) + len(y), len(x)
+        n_all = 2**n_x if paired else math.comb(n, n_x)
+        if paired:
+            values, moved = x - y, np.ones(n_x)
+        else:
+            values, moved = np.concatenate([x, y]), np.repeat([1.0, 0.0], [n_x, len(y)])
+        both = np.stack([values, moved], axis=1)
+        parts = [weights @ both for weights in (_signs(n_x, n_all) if paired else _choices(n, n_x, n_all))]
+        differences, slopes = np.concatenate(parts).T
+        return cls(float(x.mean() - y.mean()), differences, slopes, n_all <= _N_RESAMPLES)
+
+    def p_value(self, shift: float) -> float:
+        """Of the hypothesis that the means differ by *shift*, two-sided."""
+        here, others = self.observed - shift, self.differences - shift * self.slopes
+        rounding = 1e-12 * float(np.abs(others).max(initial=abs(here)))
+        extra = 0 if self.is_exact else 1
+        tails = (int((others >= here - rounding).sum()), int((others <= here + rounding).sum()))
+        return min(1.0, 2 * (min(tails) + extra) / (len(others) + extra))
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """The shifts that are not rejected; infinite where none is."""
+        return self._end(-1.0, 1 - confidence), self._end(1.0, 1 - confidence)
+
+    def _end(self, direction: float, level: float) -> float:
+        scale = float(np.abs(self.differences - self.observed * self.slopes).max())
+        if scale <= 1e-12 * abs(self.observed) or scale == 0:
+            return self.observed  # no spread at all: the difference is certain
+        reach = next((scale * 2.0**k for k in range(-4, 12) if self._rejects(direction * scale * 2.0**k, level)), None)
+        if reach is None:
+            return direction * math.inf
+        within = 0.0
+        for _ in range(50):
+            middle = (within + reach) / 2
+            within, reach = (within, middle) if self._rejects(direction * middle, level) else (middle, reach)
+        return self.observed + direction * within
+
+    def _rejects(self, distance: float, level: float) -> bool:
+        return self.p_value(self.observed + distance) <= level
+
+
+def _signs(n: int, n_all: int) -> Iterator[Floats]:
+    """Weights that give a mean of differences of which some changed sign; a part of the permutations at a time."""
+    if n_all <= _N_RESAMPLES:
+        yield np.array(list(itertools.product((1.0, -1.0), repeat=n))) / n
+        return
+    random = np.random.default_rng(0)
+    for size in _sizes():
+        yield random.choice((1.0, -1.0), (size, n)) / n
+
+
+def _choices(n: int, n_x: int, n_all: int) -> Iterator[Floats]:
+    """Weights that give the difference of the means of some values and the others."""
+    random = np.random.default_rng(0)
+    if n_all <= _N_RESAMPLES:
+        parts = iter([np.array(list(itertools.combinations(range(n), n_x)))])
+    else:
+        parts = (random.permuted(np.tile(np.arange(n), (size, 1)), axis=1)[:, :n_x] for size in _sizes())
+    for chosen in parts:
+        weights = np.full((len(chosen), n), -1 / (n - n_x))
+        np.put_along_axis(weights, chosen, 1 / n_x, axis=1)
+        yield weights
+
+
+def _sizes() -> Iterator[int]:
+    for start in range(0, _N_RESAMPLES, 500):
+        yield min(500, _N_RESAMPLES - start)
 
 
 def _interval(x: Floats, y: Floats, confidence: float, *, paired: bool) -> tuple[float, float]:
@@ -273,22 +365,8 @@ def _p_value(x: Floats, y: Floats, *, test: str, paired: bool) -> float:
     tests: Any = stats
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of values that hardly differ
-        if test == "permutation":
-            found = tests.permutation_test(
-                (x, y),
-                _mean_difference,
-                permutation_type="samples" if paired else "independent",
-                vectorized=True,
-                n_resamples=_N_RESAMPLES,
-                batch=500,
-                **seeded(tests.permutation_test),
-            )
-        elif paired:
+        if paired:
             found = tests.ttest_rel(x, y) if test == "paired t" else tests.wilcoxon(x, y)
         else:
             found = tests.ttest_ind(x, y, equal_var=False) if test == "Welch" else tests.mannwhitneyu(x, y)
     return float(found.pvalue)
-
-
-def _mean_difference(x: Floats, y: Floats, axis: int = -1) -> Any:
-    return x.mean(axis=axis) - y.mean(axis=axis)

@@ -201,7 +201,7 @@ def _plateau(
         level = 1 - confidence
         untested = np.isnan(p_values) & (worse_by > 0)
         kept = ~(p_values < level) & ~untested
-        criterion = f"not told from the best by Welch's t-test at p < {level:.2g}"
+        criterion = f"not told from the best by Welch's one-sided t-test at p < {level:.2g}"
         if n := int(untested.sum()):
             criterion += f"; {n:,} with a single value were not tested and are left out"
         return by_score[kept], p_values[kept], criterion

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from sciflow.analysis.comparison import _Permuted
 from sciflow.errors import ResultsError
 from sciflow.space import Grid, Replicates
 
@@ -34,11 +35,13 @@ def test_conditions_are_compared_in_pairs_of_what_else_is_equal(recorded) -> Non
     row = table.loc["y"]
     means = NOISE.mean(axis=2) * 0.1
     differences = 0.5 + means[0] - means[1]
-    assert (row["n_a"], row["n_b"], row["n_pairs"]) == (36, 36, 12)
+    assert (row["n_a"], row["n_b"], row["n_pairs"]) == (12, 12, 12)
     assert row["difference"] == pytest.approx(differences.mean())
     assert row["effect_size"] == pytest.approx(differences.mean() / differences.std(ddof=1))
     expected = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
-    assert (row["ci_low"], row["ci_high"]) == pytest.approx((expected.low, expected.high))
+    of_t = results.compare(a="opt == 'adam'", b="opt == 'sgd'", test="t").loc["y"]
+    assert (of_t["ci_low"], of_t["ci_high"]) == pytest.approx((expected.low, expected.high))
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((expected.low, expected.high), rel=0.05)
     assert row["p_value"] < 0.001
     # pairing is what makes it visible: between rates y differs by 100
     assert table.loc["same", ["difference", "effect_size", "p_value"]].tolist() == [0, 0, 1]
@@ -55,6 +58,24 @@ def test_the_test_can_be_chosen(recorded, test, name) -> None:
 
     assert row["test"] == name
     assert row["p_value"] < 0.001
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_interval_of_permutations_holds_zero_where_they_do_not_tell_the_sides_apart(paired, seed) -> None:
+    random = np.random.default_rng(seed)
+    n = 6 + 6 * (seed % 2)  # all permutations, or some
+    x, y = random.exponential(1.0, n) + 0.7, random.exponential(1.0, n)
+
+    permuted = _Permuted.of(x, y, paired=paired)
+    low, high = permuted.interval(0.95)
+
+    expected = stats.permutation_test(
+        (x, y), lambda x, y, axis: x.mean(axis) - y.mean(axis), permutation_type="samples" if paired else "independent"
+    )
+    assert permuted.p_value(0.0) == pytest.approx(expected.pvalue, abs=0.02)
+    assert low < permuted.observed < high
+    assert (low <= 0 <= high) == (permuted.p_value(0.0) > 0.05)
 
 
 def test_sweeps_are_compared_by_the_values_of_their_parameters(recorded) -> None:
