@@ -43,10 +43,11 @@ def mark_failures(axes: Axes, rows: Rows, x: NDArray[np.float64]) -> list[str]:
 def words_on_lacks(rows: Rows) -> list[str]:
     """How many variants failed, are missing, or have values that are no finite number; nothing if none."""
     words: list[str] = []
-    if n := int(rows.failed.sum()):
-        words.append(f"{n:,} of {rows.n:,} failed")
-    if n := int(rows.missing.sum()):
-        words.append(f"{n:,} of {rows.n:,} not run yet")
+    n_variants = rows.n // rows.n_each
+    if n := int(rows.failed.sum()) // rows.n_each:
+        words.append(f"{n:,} of {n_variants:,} failed")
+    if n := int(rows.missing.sum()) // rows.n_each:
+        words.append(f"{n:,} of {n_variants:,} not run yet")
     words += [words_on_infinite(name, n) for name, n in rows.n_infinite.items() if n]
     return words
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
@@ -117,6 +118,8 @@ class Rows:
         The other parameters, for telling what is averaged over.
     counts
         How many variants of the dataset are done, failed and missing.
+    n_each
+        How many entries each variant has: the elements of an array.
     """
 
     columns: dict[str, Column]
@@ -125,6 +128,7 @@ class Rows:
     missing: NDArray[np.bool_]
     others: dict[str, NDArray[Any]]
     n_infinite: dict[str, int]
+    n_each: int = 1
 
     def __getitem__(self, name: str) -> Column:
         return self.columns[name]
@@ -192,7 +196,10 @@ def read_rows(
             infinite[name] = int((~np.isfinite(values) & done).sum())
         made[name] = Column(name, str(array.attrs.get("units", "")), values, is_parameter)
     rest = dict(zip(others, flat[len(wanted) + len(status) :], strict=True))
-    return Rows(made, done, failed, missing, rest, infinite)
+    inner = dims - set(dataset["status"].dims) if status else set[Any]()
+    for dim in inner - set(asked):  # a mean over elements says so
+        rest[str(dim)] = np.ravel(dataset[dim].broadcast_like(told[0]).transpose(*told[0].dims).values)
+    return Rows(made, done, failed, missing, rest, infinite, math.prod(dataset.sizes[dim] for dim in inner))
 
 
 def check_name(dataset: xr.Dataset, name: str, role: Role) -> None:

@@ -136,3 +136,15 @@ def test_a_heatmap_has_the_title_that_it_is_given_and_no_more(flat) -> None:
     untitled = plots.heatmap(dataset, "a", "b", "value", title="")
     assert untitled.get_suptitle() == ""
     assert "mean over replicate" in untitled.get_supxlabel()
+
+
+def test_of_arrays_variants_are_counted_and_a_mean_over_elements_says_so(flat) -> None:
+    dataset = flat(Grid(a=[1, 2], b=[1, 2]), [1.0, 2.0, 3.0, np.nan], status=["done", "done", "done", "failed"])
+    trace = dataset.value.expand_dims(time=5, axis=1).assign_coords(time=("time", np.arange(5.0), {"units": "s"}))
+    dataset = dataset.assign(trace=trace)
+
+    axes = plots.line(dataset, "time", "trace").axes[0]
+    (note,) = [text.get_text() for text in axes.texts if text.get_gid() == "note"]
+    assert "1 of 4 failed" in note
+    assert axes.get_xlabel() == "time [s]"
+    assert "mean over time" in plots.heatmap(dataset, "a", "b", "trace").get_suptitle()
