@@ -15,7 +15,7 @@ from sciflow.analysis.plots.canvas import add_note, drawing
 from sciflow.analysis.plots.hue import add_legend, hue_of
 from sciflow.analysis.plots.marks import headed, need_values, words_on_lacks, words_on_mean
 from sciflow.analysis.plots.statistics import summarise
-from sciflow.analysis.plots.style import OKABE_ITO
+from sciflow.analysis.plots.style import GREY, OKABE_ITO
 from sciflow.analysis.plots.values import levels_of, read_rows
 from sciflow.errors import ResultsError
 
@@ -160,7 +160,13 @@ def _draw_front(
         "zorder": 4,
     }
     # the step encloses what the front beats
-    axes.step(*points, where="post" if x_goal == "min" else "pre", color=OKABE_ITO[1], zorder=3, gid="front")
+    axes.step(
+        *points,
+        where="post" if x_goal == "min" else "pre",
+        color=OKABE_ITO[1] if hue is None else GREY,
+        zorder=3,
+        gid="front",
+    )
     if hue is None:
         axes.scatter(*points, color=OKABE_ITO[1], gid="best", **look)
         return
