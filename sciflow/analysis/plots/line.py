@@ -98,6 +98,8 @@ def line(
         set_scale(axes.yaxis, summary.mean)
         add_grid(axes)
         words = mark_failures(axes, rows, places[levels.codes] if along.is_parameter else np.full(rows.n, np.nan))
+        if summary.is_partial.any():
+            words.append("open: some variants of the mean have no result")
         if binned:
             words.append(f"{x} in {len(levels)} bins; {BAND_WORDS[band]}")
         add_legend(axes, hues)
@@ -158,6 +160,20 @@ def _draw_one(axes: Axes, places: NDArray[np.float64], summary: Summary, hues: H
         label=label,
         zorder=3,
     )
+    partial = summary.is_partial[part] & known
+    if partial.any():
+        axes.plot(
+            places[partial],
+            mean[partial],
+            hues.marker(at),
+            color="white",
+            markeredgecolor=colour,
+            markeredgewidth=0.25 * size,
+            markersize=size,
+            label="_partial",
+            zorder=4,
+            gid="partial",
+        )
     sure = np.isfinite(low)
     if not sure.any():
         return

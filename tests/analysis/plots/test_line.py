@@ -74,7 +74,7 @@ def test_crosses_stand_where_variants_failed(flat) -> None:
     (crosses,) = [one for one in figure.axes[0].lines if one.get_gid() == "failed"]
     assert (crosses.get_xdata().tolist(), crosses.get_color(), crosses.get_marker()) == ([2], FAILED, "x")
     (note,) = figure.axes[0].texts
-    assert note.get_text() == f"{CROSS} 1 of 6 failed · 1 of 6 not run yet"
+    assert note.get_text().startswith(f"{CROSS} 1 of 6 failed · 1 of 6 not run yet · open: ")
 
 
 def test_numbers_that_hardly_repeat_are_put_into_bins_and_it_is_said(flat) -> None:
@@ -148,3 +148,13 @@ def test_of_arrays_variants_are_counted_and_a_mean_over_elements_says_so(flat) -
     assert "1 of 4 failed" in note
     assert axes.get_xlabel() == "time [s]"
     assert "mean over time" in plots.heatmap(dataset, "a", "b", "trace").get_suptitle()
+
+
+def test_a_mean_of_which_variants_have_no_result_is_open_and_that_is_said(flat) -> None:
+    dataset = flat(Grid(a=[1, 2, 3], replicate=[0, 1]), [1.0, 2.0, 3.0, np.nan, 5.0, 6.0])
+
+    axes = plots.line(dataset, "a", "value").axes[0]
+    (open_marks,) = [one for one in axes.lines if one.get_gid() == "partial"]
+    assert open_marks.get_xydata().tolist() == [[2, 3]]
+    (note,) = [text.get_text() for text in axes.texts if text.get_gid() == "note"]
+    assert "open: some variants of the mean have no result" in note.replace("\n", " ")
