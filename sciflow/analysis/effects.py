@@ -30,6 +30,12 @@ _MOST_PAIRS: Final = 1_000_000
 """Of values of two parameters; of so many most do not occur, and means of the others are of single variants."""
 
 
+_UNBALANCED: Final = (
+    "values of the other parameters do not occur equally often at each value, so means differ for their sake too; "
+    "compare the adjusted ones"
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decomposition:
     """An analysis of variance with main effects alone.
@@ -55,8 +61,10 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     pandas.DataFrame
         By parameter and value (numbers with many values: intervals): ``mean``, ``ci_low`` and ``ci_high`` (by what main
         effects do not explain; NaN where nothing is left over), ``n``, ``effect`` (difference from the mean of all),
+        ``adjusted`` (the mean that the additive model has where values of the others occur equally often: what to
+        compare where the design is not balanced; NaN where it cannot be told),
         and of the parameter ``share`` (η²: its part of the sum of squares, in [0, 1]) and ``p_value`` (F-test).
-        ``attrs`` has ``mean`` (of all) and ``method``.
+        ``attrs`` has ``mean`` (of all), ``method`` and ``note`` (empty, or that means as such cannot be compared).
 
     Notes
     -----
@@ -75,6 +83,7 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     grand = float(values.mean())
     total = float(((values - grand) ** 2).sum())
     found = decompose(values, factors)
+    adjusted = _adjusted_means(values, factors)
     parts: dict[str, pd.DataFrame] = {}
     for factor, squares, (residual, df) in zip(factors, found.sums.tolist(), found.residuals, strict=True):
         error = residual / df if df > 0 else np.nan
@@ -88,6 +97,7 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
                 "ci_high": means + half,
                 "n": counts,
                 "effect": means - grand,
+                "adjusted": means if adjusted is None else adjusted[factor.name],
                 "share": squares / total if total > 0 else 0.0,
                 "p_value": _f_test(squares, factor.n - 1, residual, df, scale=total),
             },
@@ -96,6 +106,7 @@ def main_effects(sample: Sample, *, confidence: float) -> pd.DataFrame:
     ranked = sorted(parts, key=lambda name: -float(parts[name]["share"].iloc[0]))
     table = pd.concat([parts[name] for name in ranked], keys=ranked, names=["parameter", "value"])
     table.attrs = {"metric": sample.metric, "mean": grand, "n": n, "method": found.method}
+    table.attrs["note"] = "" if adjusted is None else _UNBALANCED
     return table
 
 
@@ -184,6 +195,25 @@ def is_balanced(factors: Sequence[Factor]) -> bool:
         if (joint * len(one.codes) != np.outer(one.counts, other.counts)).any():
             return False
     return True
+
+
+def _adjusted_means(values: Floats, factors: Sequence[Factor]) -> dict[str, Floats] | None:
+    """Marginal means of the additive model (Searle, Speed and Milliken, Am. Stat. 34 (1980) 216).
+
+    None where the design is balanced, and means are these; NaN where parameters cannot be told apart, or are too many.
+    """
+    if is_balanced(factors):
+        return None
+    n_columns = 1 + sum(factor.n - 1 for factor in factors)
+    coefficients = np.full(n_columns, np.nan)
+    if len(values) * n_columns <= _MOST_ENTRIES:
+        columns = [np.ones((len(values), 1)), *((f.codes[:, None] == np.arange(1, f.n)).astype(float) for f in factors)]
+        fitted, _, rank, _ = np.linalg.lstsq(np.hstack(columns), values, rcond=None)
+        coefficients = fitted if rank == n_columns else coefficients
+    ends = np.cumsum([1, *(factor.n - 1 for factor in factors)])
+    levels = [np.concatenate([[0.0], coefficients[i:j]]) for i, j in itertools.pairwise(ends.tolist())]
+    middle = coefficients[0] + sum(float(of.mean()) for of in levels)
+    return {factor.name: middle + of - of.mean() for factor, of in zip(factors, levels, strict=True)}
 
 
 def _by_regression(values: Floats, factors: Sequence[Factor]) -> Decomposition | None:

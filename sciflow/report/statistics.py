@@ -53,8 +53,13 @@ def statistics(material: Material) -> Iterator[Block]:
         table = table_of(f"Mean of {name} at each value of each parameter", frame, most=_MOST_LEVELS)
         yield Folded(
             f"Means of {name} at each value",
-            (replace(table, download=csv_of(f"effects_{name}", frame)),),
+            (replace(table, download=csv_of(f"effects_{name}", frame), note=_with_note(table.note, effects)),),
         )
+
+
+def _with_note(note: str, effects: pd.DataFrame) -> str:
+    words = str(effects.attrs["note"])
+    return " ".join(filter(None, (note, f"{words[:1].upper()}{words[1:]}." if words else "")))
 
 
 def _importance(effects: dict[str, pd.DataFrame]) -> Table:

@@ -99,6 +99,21 @@ def test_an_unbalanced_design_is_fitted_as_a_whole(recorded) -> None:
     assert table.loc["a", "share"].iloc[0] > 0.5
 
 
+def test_adjusted_means_are_those_of_an_additive_function_though_variants_are_missing(recorded) -> None:
+    missing = {(2, 0), (2, 1), (1, 0)}
+    results = recorded(
+        {"a": [0, 1, 2], "b": [0, 1, 2]},
+        lambda v: None if tuple(v.values()) in missing else {"y": v["a"] + 10 * v["b"]},
+    )
+
+    table = results.main_effects("y")
+
+    assert table.loc["a", "adjusted"].tolist() == pytest.approx([10, 11, 12])
+    assert table.loc["b", "adjusted"].tolist() == pytest.approx([1, 11, 21])
+    assert table.loc["a", "mean"].tolist() == pytest.approx([10, 16, 22])  # 15 + 1 and 20 + 2: for b's sake
+    assert "compare the adjusted ones" in table.attrs["note"]
+
+
 def test_without_statsmodels_an_unbalanced_design_says_that_shares_overlap(recorded, monkeypatch) -> None:
     monkeypatch.setattr(effects, "find_spec", lambda name: None)
     results = recorded(Grid(a=[0, 1], b=[0, 1]), lambda v: {"y": v["a"]} if v["a"] + v["b"] < 2 else None)
