@@ -119,6 +119,7 @@ def interactions(sample: Sample) -> pd.DataFrame:
         By pair: ``share`` (its part of the sum of squares beyond both main effects, in [0, 1]), ``largest`` (the
         largest difference of a mean from what main effects say), ``n_cells``, and ``p_value`` (F-test against the
         differences within cells, to which other parameters contribute; NaN where each cell has one value).
+        ``attrs["method"]`` says where others mix in.
 
     Notes
     -----
@@ -151,7 +152,11 @@ def interactions(sample: Sample) -> pd.DataFrame:
         warnings.warn(f"left out: {words}", UserWarning, stacklevel=3)
     index = pd.MultiIndex.from_tuples(list(rows), names=["parameter", "other"])
     table = pd.DataFrame(list(rows.values()), index=index)
-    return table.sort_values("share", ascending=False, kind="stable")
+    table = table.sort_values("share", ascending=False, kind="stable")
+    table.attrs["method"] = "each pair by itself, without the other parameters" + (
+        "" if is_balanced(factors) or len(factors) < 3 else ", whose effects mix in: the design is not balanced"
+    )
+    return table
 
 
 def decompose(values: Floats, factors: Sequence[Factor]) -> Decomposition:

@@ -114,6 +114,15 @@ def test_adjusted_means_are_those_of_an_additive_function_though_variants_are_mi
     assert "compare the adjusted ones" in table.attrs["note"]
 
 
+def test_interactions_say_that_other_parameters_mix_in_where_the_design_is_not_balanced(recorded) -> None:
+    space = {"a": [0, 1], "b": [0, 1], "c": [0, 1]}
+    whole = recorded(space, lambda v: {"y": v["c"]}, name="whole")
+    part = recorded(space, lambda v: {"y": v["c"]} if any(v.values()) else None, name="part")
+
+    assert "not balanced" not in whole.interactions("y").attrs["method"]
+    assert "not balanced" in part.interactions("y").attrs["method"]
+
+
 def test_without_statsmodels_an_unbalanced_design_says_that_shares_overlap(recorded, monkeypatch) -> None:
     monkeypatch.setattr(effects, "find_spec", lambda name: None)
     results = recorded(Grid(a=[0, 1], b=[0, 1]), lambda v: {"y": v["a"]} if v["a"] + v["b"] < 2 else None)

@@ -118,8 +118,12 @@ def main_effects(
         left_out = f"{len(wanted) - len(shown)} more parameters are not shown" if len(wanted) > len(shown) else ""
         binned = [name for name, part in parts.items() if any(map(_is_bin, part.index))]
         bins = f"{' and '.join(binned)} in bins between the ticks" if binned else ""
-        add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", bins, left_out])
+        add_note(axes, [f"mean of {table.attrs['n']:,} values dashed; share: η²", bins, left_out, _unbalanced(table)])
     return cast("Figure", axes.get_figure(root=True))
+
+
+def _unbalanced(table: pd.DataFrame) -> str:
+    return "design not balanced: means differ for other parameters' sake too" if table.attrs["note"] else ""
 
 
 def _ticks_of_each(sizes: Sequence[int]) -> list[int]:
