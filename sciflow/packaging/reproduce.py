@@ -145,13 +145,13 @@ def reproduce_package(
     script = record["run"].get("script")
     if not script or "records" not in record["files"]:
         why = record["run"].get("why_not") or "it was made without results" if script else "it has no script"
-        return _kept(replace(blank, reason=f"the package cannot be run: {why}"), place, directory)
+        return _kept(replace(blank, reason=f"the package cannot be run: {why}"), place, directory, tell)
     chosen = choose(package, None if all else sample, variants)
     _consent(_question(place, package, chosen), yes=yes, ask=ask)
     with _workplace(directory) as work, open_container(place) as container:
         run = _Run(package, container, work, environment, chosen, cluster, programs or SystemPrograms(), tell)
         report = run.report(blank)
-    return _kept(report, place, directory)
+    return _kept(report, place, directory, tell)
 
 
 # ------------------------------------------------------------------------------------------------------- the sample
@@ -437,6 +437,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _kept(report: ReproductionReport, package: Path, directory: str | os.PathLike[str] | None) -> ReproductionReport:
-    report.save(package.absolute().parent if directory is None else Path(directory))
+def _kept(
+    report: ReproductionReport,
+    package: Path,
+    directory: str | os.PathLike[str] | None,
+    tell: Callable[[str], object],
+) -> ReproductionReport:
+    path = report.save(package.absolute().parent if directory is None else Path(directory))
+    tell(f"report: {path} and {path.with_suffix('.html').name}")
     return report

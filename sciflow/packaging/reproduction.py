@@ -133,6 +133,8 @@ class ReproductionReport:
     def save(self, folder: Path | str) -> Path:
         """Write ``reproduction-report.json`` and ``.html`` into a folder; the path of the first.
 
+        Beside the report of another package the name has that of this package at its end.
+
         Raises
         ------
         PackageError
@@ -140,6 +142,8 @@ class ReproductionReport:
         """
         path = Path(folder) / f"{NAME}.json"
         try:
+            if _package_of(path) not in {None, self.package_id}:
+                path = path.with_name(f"{NAME}-{Path(self.package).stem}.json")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(self.to_dict(), indent=1) + "\n", "utf-8")
             path.with_suffix(".html").write_text(self._page(), "utf-8")
@@ -183,6 +187,15 @@ class ReproductionReport:
 
     def _page(self) -> str:
         return _render("reproduction.html", self)
+
+
+def _package_of(path: Path) -> str | None:
+    """The id of the package that the report in a file is of; None without a report."""
+    try:
+        known: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return known.get("package_id")
 
 
 def _render(template: str, report: ReproductionReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -130,6 +131,17 @@ def test_a_stranger_gets_the_same_numbers(package: Path, tmp_path: Path, monkeyp
         "reproduction-report.json",
         "reproduction-report.html",
     }
+
+
+def test_the_report_of_another_package_is_not_overwritten(package: Path, tmp_path: Path) -> None:
+    report = reproduce_package(package, yes=True, tell=lambda _: None, directory=None, environment="current", sample=1)
+
+    first = tmp_path / "reproduction-report.json"
+    again = dataclasses.replace(report, package="other_v1.zip", package_id="0" * 64).save(tmp_path)
+
+    assert again.name == "reproduction-report-other_v1.json"
+    assert json.loads(first.read_text())["package_id"] == report.package_id
+    assert report.save(tmp_path) == first
 
 
 def test_numbers_that_come_out_otherwise_are_told_per_metric(package: Path, tmp_path: Path, monkeypatch) -> None:
