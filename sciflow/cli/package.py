@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -47,7 +48,8 @@ def package(sweep: str, *, output: str, directory: str | None, yes: bool, as_jso
     SWEEP_OR_FILE is a sweep, or the script that makes it; the sweep's directory is enough. The package id that is
     printed lets others know that theirs is this package: publish it.
     """
-    from sciflow.packaging.create import Options, package_of_sweep  # noqa: PLC0415  `sciflow --help` does without it
+    from sciflow.packaging.archive import package_id  # noqa: PLC0415  `sciflow --help` does without it
+    from sciflow.packaging.create import Options, package_of_sweep  # noqa: PLC0415  same
     from sciflow.quantities import render_bytes  # noqa: PLC0415  same
     from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  same
 
@@ -65,13 +67,19 @@ def package(sweep: str, *, output: str, directory: str | None, yes: bool, as_jso
     sizes = {part: n for part, n in made.estimate().items() if n}
     n_bytes = sum(sizes.values())
     parts = ", ".join(f"{part} {render_bytes(n)}" for part, n in sizes.items())
-    click.echo(f"before compression about {render_bytes(n_bytes)} ({parts or 'nothing large'})", err=True)
+    beside = ", Python packages not counted" if options.wheels else ""
+    click.echo(f"data before compression: about {render_bytes(n_bytes)} ({parts or 'nothing large'}){beside}", err=True)
     if n_bytes > _MANY_BYTES and not yes:
         click.confirm("write it?", abort=True, err=True)
+    before = package_id(Path(output) / f"{made.name}.zip")
     path = made.export(output, progress=not as_json)
     n_written = path.stat().st_size
     if as_json:
-        print_json({"path": str(path), "id": made.id, "size_bytes": n_written})
+        print_json({"path": str(path), "id": made.id, "size_bytes": n_written, "notes": list(made.notes)})
         return
+    for note in made.notes:
+        click.echo(f"note: {note}", err=True)
+    if before not in {None, made.id}:
+        click.echo(f"note: it replaces another package of that name (id {before})", err=True)
     click.echo(f"{path} ({render_bytes(n_written)})")
     click.echo(f"package id {made.id}")

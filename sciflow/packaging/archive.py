@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sciflow.errors import PackageError
+from sciflow.packaging.layout import TAG_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,3 +136,12 @@ def _entry(member: str, sample: bytes, *, is_stored: bool) -> zipfile.ZipInfo:
     # `ZipFile.open` looks nowhere else for it
     entry._compresslevel = _LEVEL  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
     return entry
+
+
+def package_id(path: Path) -> str | None:
+    """The id of the package in a file; None if there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return hashlib.sha256(archive.read(TAG_MANIFEST)).hexdigest()
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return None

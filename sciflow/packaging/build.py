@@ -86,7 +86,14 @@ class Build:
             self._gathered.members[layout.environment_file(digest)] = render_json(facts)
         left_out = [self._scrub.text(one) for one in self._gathered.left_out]
         contents = Contents(self._gathered.members, tree, entries, environments, code, pickles, left_out)
-        self._record = make_record(self._name, self._options, self._described, contents, is_running=self._is_running)
+        self._record = make_record(
+            self._name,
+            self._options,
+            self._described,
+            contents,
+            sweep=self._source.path,
+            is_running=self._is_running,
+        )
         self._facts = texts.facts(
             self._record,
             described=self._description,
@@ -195,6 +202,10 @@ class Build:
         return made
 
     # --------------------------------------------------------------------------------------------------------- texts
+
+    def notes(self) -> list[str]:
+        """What whoever makes the package should know before it is given away."""
+        return texts.notes(self._record, self._options.authors)
 
     @property
     def _description(self) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sciflow.packaging import layout
+from sciflow.packaging.ancestry import ancestry_words
 from sciflow.packaging.texts import parse_author
 
 if TYPE_CHECKING:
@@ -155,7 +156,11 @@ def _root(told: Told, files: Sequence[str], mentioned: Sequence[str]) -> Iterato
         "author": _one_or_many([_ref(one["@id"]) for one in people] or [_ref("#authors")]),
         "publisher": _ref("#authors"),
         "identifier": record["sweep"],
+        **({"isBasedOn": _ref("#based-on")} if record.get("based_on") else {}),
     }
+    if known := record.get("based_on"):
+        words = ancestry_words(known)
+        yield {"@id": "#based-on", "@type": "CreativeWork", "name": known["name"], "description": words}
     yield license_entity
     yield from people
     yield from _groups(record)

@@ -67,12 +67,15 @@ class Package:
     id
         SHA-256 of the package's ``tagmanifest-sha256.txt``, once it was exported: who publishes it lets others check
         that theirs is the same. None before.
+    notes
+        What whoever gives it away should know, once it was exported: variants are missing, no licence is stated.
     """
 
     name: str
     _directory: SweepDirectory = field(repr=False)
     _options: Options = field(repr=False)
     id: str | None = field(default=None, init=False)
+    notes: tuple[str, ...] = field(default=(), init=False)
 
     def estimate(self) -> dict[str, int]:
         """About how many bytes each part of the package will have, before it is compressed."""
@@ -120,7 +123,7 @@ class Package:
                         stored=_is_read_in_place,
                         progress=told,
                     )
-                self.id = build.id
+                self.id, self.notes = build.id, tuple(build.notes())
         except StoreError as error:
             raise PackageError(f"cannot write the package {path}: {error}") from error
         except OSError as error:

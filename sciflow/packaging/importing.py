@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.errors import PackageError
 from sciflow.packaging import layout
+from sciflow.packaging.ancestry import keep_ancestry
 from sciflow.packaging.opened import Members, OpenedPackage, open_package
 from sciflow.packaging.records import ARRAYS, restore
 from sciflow.packaging.safety import within
@@ -77,6 +78,7 @@ def import_package(package: Path | str, directory: Path | str = "sweeps", *, nam
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
             sweep = Path(folder) / "sweep"
             _build(opened, sweep)
+            keep_ancestry(sweep, report.package_id, opened.record)
             sweep.chmod(0o755)
             os.rename(sweep, target)  # noqa: PTH104  fails where somebody else was first
     except OSError as error:
@@ -143,6 +145,7 @@ def _place_code(opened: OpenedPackage, sweep: Path) -> None:
             within(tree, str(script)).rename(place)
     if code.get("patch") in members.sizes:
         (sweep / "code").mkdir(exist_ok=True)
-        patch = within(sweep / "code", f"{_folder_name(str(code.get('tree') or 'uncommitted'))}.patch")
-        patch.write_bytes(members.read(layout.PATCH))
+        # the name that its session knows, so that a package of this sweep has it again
+        name = f"{code.get('tree')}.{str(code.get('commit'))[:12]}.patch"
+        within(sweep / "code", _folder_name(name)).write_bytes(members.read(layout.PATCH))
     members.copy(layout.INPUTS, project)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from sciflow import __version__
 from sciflow.packaging import layout
+from sciflow.packaging.ancestry import ancestry_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
     from sciflow.packaging.create import Options
     from sciflow.packaging.describe import Described
@@ -48,9 +50,9 @@ class Contents:
 
 
 def make_record(
-    name: str, options: Options, described: Described, contents: Contents, *, is_running: bool
+    name: str, options: Options, described: Described, contents: Contents, *, sweep: Path, is_running: bool
 ) -> dict[str, Any]:
-    """The record of a package called *name*."""
+    """The record of a package called *name* of what is in the directory *sweep*."""
     members, environments = contents.members, contents.environments
     directory, code = described.directory, contents.code
     repository: Mapping[str, Any] = code.get("repository") or {}
@@ -78,6 +80,7 @@ def make_record(
         "sweep": directory.sweep,
         "license": options.license,
         "authors": [] if options.anonymise else list(options.authors),
+        "based_on": None if options.anonymise else ancestry_of(sweep),
         "made_at": described.ended,
         "what": options.what,
         "query": options.query,

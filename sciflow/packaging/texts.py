@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from sciflow.packaging import layout
+from sciflow.packaging.ancestry import ancestry_words
 from sciflow.quantities import render_bytes, render_count, render_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sciflow.packaging.locks import EnvironmentFiles
+
+_COMMON_LICENSES: Final = (
+    "CC-BY-4.0",
+    "CC-BY-SA-4.0",
+    "CC-BY-NC-4.0",
+    "CC0-1.0",
+    "MIT",
+    "APACHE-2.0",
+    "BSD-3-CLAUSE",
+    "GPL-3.0-ONLY",
+    "LGPL-3.0-ONLY",
+    "ODBL-1.0",
+)
 
 NOT_STATED: Final = "not stated; ask the authors before you reuse it."
 
@@ -160,15 +175,51 @@ def license_text(license_: str | None, found: str | None) -> str:
     return words
 
 
+def notes(record: Mapping[str, Any], authors: Iterable[str]) -> list[str]:
+    """What is unfinished or not stated, for whoever makes a package.
+
+    Parameters
+    ----------
+    authors
+        Those that were given.
+    """
+    counts: Mapping[str, int] = record["counts"]
+    found: list[str] = []
+    if record["running"]:
+        found.append("the sweep still runs; the package has what was recorded up to now")
+    found += [
+        f"{counts[status]:,} of {render_count(record['n_variants'], 'variant')} {words}"
+        for status, words in (("missing", "did not run yet"), ("failed", "failed"))
+        if counts.get(status)
+    ]
+    license_ = record["license"]
+    if not license_:
+        found.append("no licence is stated, so nobody may reuse it; --license CC-BY-4.0, say")
+    elif "://" not in license_ and _expression(license_) is None:
+        close = difflib.get_close_matches(license_.replace(" ", "-").upper(), _COMMON_LICENSES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ", such as CC-BY-4.0 or MIT"
+        found.append(f"{license_!r} is no SPDX identifier of a licence, so archives will not know it{hint}")
+    if record["anonymised"] and list(authors):
+        found.append("the authors that were given are left out, because it is anonymous")
+    elif not record["authors"]:
+        found.append("no author is stated; --author 'Ada Lovelace', say")
+    return found
+
+
 def spdx_id(license_: str) -> str | None:
     """The SPDX identifier that is meant, in its spelling; None if it is none."""
+    known = _expression(license_)
+    return known if known is not None and " " not in known else None
+
+
+def _expression(license_: str) -> str | None:
+    """The SPDX expression that is meant, such as ``MIT OR Apache-2.0``; None if it is none."""
     from packaging import licenses  # noqa: PLC0415  seldom needed
 
     try:
-        known = licenses.canonicalize_license_expression(license_)
+        return str(licenses.canonicalize_license_expression(license_))
     except licenses.InvalidLicenseExpression:
         return None
-    return str(known) if " " not in known else None
 
 
 def parse_author(author: str) -> tuple[str, str]:
@@ -232,6 +283,7 @@ def facts(
         "description": described,
         "counts_words": ", ".join(f"{n:,} {status}" for status, n in record["counts"].items()),
         "code_words": code_sentence(code),
+        "based_on_words": ancestry_words(record["based_on"]) if record.get("based_on") else "",
         "authors_words": ", ".join(record["authors"]) or "not stated",
         "license_words": f"{record['license']}." if record["license"] else NOT_STATED,
         "effort": f"{render_seconds(runtime_s)} of computing in all",

@@ -66,6 +66,25 @@ def test_an_imported_sweep_goes_on_and_can_be_extended(package: Path, tmp_path: 
     assert results.get_metric({"n": 4, "rate": 5}, "energy") == 60.0
 
 
+def test_a_package_of_an_imported_sweep_names_the_package_it_is_based_on(study: Path, tmp_path: Path) -> None:
+    options = Options(license="CC-BY-4.0", authors=("Ada Lovelace",))
+    first = package_of_sweep(SweepDirectory.open(study), "first", options)
+    imported = import_package(first.export(tmp_path), tmp_path / "sweeps")
+    second = package_of_sweep(SweepDirectory.open(imported.path), "second", Options())
+    path = second.export(tmp_path)
+
+    with zipfile.ZipFile(path) as archive:
+        record = json.loads(archive.read(layout.RECORD))
+        words = archive.read(layout.README).decode()
+        crate = json.loads(archive.read(layout.CRATE))
+    assert record["based_on"]["package_id"] == first.id
+    assert record["based_on"]["authors"] == ["Ada Lovelace"]
+    assert f"Based on: package `first` by Ada Lovelace, with 6 variants, under CC-BY-4.0 (id {first.id})" in words
+    assert next(one for one in crate["@graph"] if one["@id"] == "./")["isBasedOn"] == {"@id": "#based-on"}
+    assert "no licence is stated, so nobody may reuse it; --license CC-BY-4.0, say" in second.notes
+    assert sciflow.verify_package(path).ok
+
+
 def test_what_is_there_is_not_overwritten(package: Path, tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
 

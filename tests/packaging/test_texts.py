@@ -54,6 +54,27 @@ def test_only_licences_of_the_list_are_told_to_archives(given, spdx) -> None:
     assert deposit.get("license") == (spdx and spdx.lower())
 
 
+def test_what_is_unfinished_or_not_stated_is_told_to_who_makes_a_package() -> None:
+    counts = {"done": 2, "failed": 1, "missing": 9}
+    known = record(counts=counts, n_variants=12, running=True, anonymised=False, license="CC BY 4.0")
+
+    running, missing, failed, license_, authors = texts.notes(known, ())
+    assert "still runs" in running
+    assert (missing, failed) == ("9 of 12 variants did not run yet", "1 of 12 variants failed")
+    assert "'CC BY 4.0' is no SPDX identifier" in license_
+    assert license_.endswith("did you mean CC-BY-4.0?")
+    assert "no author is stated" in authors
+
+
+def test_a_complete_package_with_licence_and_authors_has_no_notes() -> None:
+    known = record(counts={"done": 2}, n_variants=2, running=False, anonymised=False, authors=["A"])
+
+    assert texts.notes({**known, "license": "MIT OR Apache-2.0"}, ["A"]) == []
+    assert texts.notes({**known, "license": "MIT", "anonymised": True, "authors": []}, ["A"]) == [
+        "the authors that were given are left out, because it is anonymous"
+    ]
+
+
 def test_the_licence_file_of_the_code_is_kept_and_a_missing_one_is_told() -> None:
     assert "No licence was stated" in texts.license_text(None, None)
     text = texts.license_text("MIT", "Copyright A. Body\n")
