@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_TICKS: Final = 16
 _FEW_VALUES: Final = 8  # so many values of a parameter are the ticks themselves
 _ORDERS: Final = 100.0
-_ORDERS_OF_COLOURS: Final = 10**1.5
+_ORDERS_OF_COLOURS: Final = 10**2.5
 _FEW_TO_COMPARE: Final = 64
 
 
@@ -68,7 +68,7 @@ def set_limits(axis: Axis, low: float, high: float) -> None:
 
 def set_scale(axis: Axis, values: NDArray[np.float64], levels: Levels | None = None) -> None:
     """A logarithmic scale for values that span orders of magnitude; few values of a parameter become the ticks."""
-    logarithmic = is_logarithmic(levels.values if levels is not None else values)
+    logarithmic = is_logarithmic(values) if levels is None else is_logarithmic(levels.values, series=True)
     if logarithmic:
         (axis.axes.set_xscale if is_x(axis) else axis.axes.set_yscale)("log")
     if levels is not None and levels.is_numeric and 1 <= len(levels) <= _FEW_VALUES and _are_apart(levels, logarithmic):
@@ -86,11 +86,16 @@ def set_scale(axis: Axis, values: NDArray[np.float64], levels: Levels | None = N
         set_limits(axis, one - margin, one + margin)
 
 
-def is_logarithmic(values: ArrayLike) -> bool:
+def is_logarithmic(values: ArrayLike, *, series: bool = False) -> bool:
     """Whether values are better seen on a logarithmic scale.
 
     So it is if all are positive and they are a geometric series, or span two orders of magnitude and are spread more
-    evenly by factors than by differences; a series that was refined somewhere stays logarithmic.
+    evenly by factors than by differences.
+
+    Parameters
+    ----------
+    series
+        They are those that somebody gave to a parameter: a series that was refined somewhere stays logarithmic.
     """
     found = np.asarray(values, dtype=np.float64)
     found = found[np.isfinite(found)]
@@ -106,7 +111,7 @@ def is_logarithmic(values: ArrayLike) -> bool:
             return True
         # of values at even distances a tenth is below a tenth of the largest, whatever is the smallest
         small = float((distinct <= high / 10 * (1 + 1e-9)).mean())
-        if high >= _ORDERS * low * (1 - 1e-9) and small >= 0.2 and steps.max() < 0.6 * steps.sum():
+        if series and high >= _ORDERS * low * (1 - 1e-9) and small >= 0.2 and steps.max() < 0.6 * steps.sum():
             return True
     return high / low >= _ORDERS and (float(np.median(found)) - low) / (high - low) < 0.15
 

@@ -10,10 +10,10 @@ import numpy as np
 from sciflow.analysis.plots.axes import add_grid
 from sciflow.analysis.plots.canvas import add_note, drawing
 from sciflow.analysis.plots.hue import add_legend
-from sciflow.analysis.plots.marks import headed, words_on_band, words_on_mean
+from sciflow.analysis.plots.marks import headed, words_on_mean
 from sciflow.analysis.plots.points import draw_faint, spread
 from sciflow.analysis.plots.slots import label_slots, mark_lacks, slots_of
-from sciflow.analysis.plots.statistics import summarise
+from sciflow.analysis.plots.statistics import BAND_WORDS, summarise
 from sciflow.analysis.plots.values import read_rows
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def bar(
     differing = rows.averaged(slots.groups, (slots.groups >= 0) & np.isfinite(value.numbers))
     averaged = words_on_mean(differing)
     has_band = bool(averaged) and summary.has_band
-    means = averaged + (f"; bars: {words_on_band(band, differing)}" if has_band else "")
+    means = averaged + (f"; bars: {BAND_WORDS[band]}" if has_band else "")
     heading, unsaid = headed(title, "", means)
     with drawing(dataset, ax, style, title=heading) as axes:
         label_slots(axes, slots, value)

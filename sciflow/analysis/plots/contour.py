@@ -115,7 +115,9 @@ def contour(
             )
             words.append("dots: results")
         _fit(axes, field)
-        add_colour_bar(axes, shown, rows[value].label)
+        bar = add_colour_bar(axes, shown, rows[value].label)
+        if isinstance(norm, LogNorm):
+            bar.set_ticks(levels[1:-1].tolist(), labels=[f"{one:g}" for one in levels[1:-1]])
         add_note(axes, [*_title(title, field)[1], *words, *words_on_lacks(rows)])
     return cast("Figure", axes.get_figure(root=True))
 
@@ -247,7 +249,11 @@ def _levels(mean: NDArray[np.float64]) -> tuple[Normalize, NDArray[np.float64]]:
         margin = abs(low) * 0.05 or 0.5
         low, high = low - margin, high + margin
     if spans_orders(low, high):
-        return LogNorm(low, high), np.geomspace(low, high, _N_LEVELS)
+        round_ones = np.outer(
+            10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1), (1, 2, 5)
+        ).ravel()
+        between = round_ones[(round_ones > low * 1.01) & (round_ones < high / 1.01)]
+        return LogNorm(low, high), np.array([low, *between, high])
     ticks = np.asarray(MaxNLocator(_N_LEVELS).tick_values(low, high))
     return Normalize(ticks[0], ticks[-1]), ticks
 
@@ -269,7 +275,7 @@ def _filled(axes: Axes, field: Field, norm: Normalize, levels: NDArray[np.float6
 
 
 def _as_seen(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    places = np.log(values) if is_logarithmic(values) else values
+    places = np.log(values) if is_logarithmic(values, series=True) else values
     return (places - places.min()) / (np.ptp(places) or 1.0)
 
 
@@ -327,7 +333,7 @@ def _three(axes: Any, field: Field) -> list[tuple[Any, NDArray[np.float64]]]:
 
 def _straight(axis: Any, values: NDArray[np.float64]) -> Any:
     """What turns values into places along an axis of a surface: logarithms are drawn, and their powers written."""
-    if not is_logarithmic(values):
+    if not is_logarithmic(values, series=True):
         apart = len(values) <= 6 and float(np.diff(np.sort(values)).min()) >= 0.15 * float(np.ptp(values))
         axis.set_major_locator(FixedLocator(values.tolist()) if apart else MaxNLocator(5))
         axis.set_major_formatter(FuncFormatter(_number))

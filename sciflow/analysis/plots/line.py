@@ -12,7 +12,7 @@ from sciflow.analysis.plots.axes import add_grid, set_axis, set_scale
 from sciflow.analysis.plots.canvas import add_note, drawing
 from sciflow.analysis.plots.cells import bin_numbers
 from sciflow.analysis.plots.hue import add_legend, hue_of
-from sciflow.analysis.plots.marks import headed, mark_failures, need_values, words_on_band, words_on_mean
+from sciflow.analysis.plots.marks import headed, mark_failures, need_values, words_on_mean
 from sciflow.analysis.plots.statistics import BAND_WORDS, summarise
 from sciflow.analysis.plots.values import Levels, combine, read_rows
 
@@ -88,7 +88,7 @@ def line(
     summary = summarise(groups, n_groups, value.numbers, band)
     averaged = rows.averaged(groups, there & (groups >= 0)) if not binned else ()
     has_band = bool(averaged) and summary.has_band and band != "none"
-    means = words_on_mean(averaged) + (f"; band: {words_on_band(band, averaged)}" if has_band else "")
+    means = words_on_mean(averaged) + (f"; band: {BAND_WORDS[band]}" if has_band else "")
     heading, unsaid = headed(title, "", means)
     with drawing(dataset, ax, style, title=heading) as axes:
         places = _set_x(axes, along, levels, binned=binned)

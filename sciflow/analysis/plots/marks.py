@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sciflow.analysis.plots.statistics import BAND_WORDS
 from sciflow.analysis.plots.style import CROSS, FAILED
 from sciflow.errors import ResultsError
 
@@ -60,11 +59,6 @@ def words_on_infinite(name: str, n: int) -> str:
 def words_on_mean(averaged: Sequence[str]) -> str:
     """Over what it is averaged, as a title says it."""
     return f"mean over {', '.join(averaged)}" if averaged else ""
-
-
-def words_on_band(band: str, averaged: Sequence[str]) -> str:
-    """What an interval is of: everything that is averaged, not replicates alone."""
-    return BAND_WORDS[band] + (f" over {', '.join(averaged)}" if len(averaged) > 1 else "")
 
 
 def headed(title: str | None, automatic: str, means: str) -> tuple[str | None, list[str]]:

@@ -194,7 +194,9 @@ def _draw_axis(  # noqa: PLR0917  what stands on an axis, and where
 
 
 def _is_logarithmic(column: Column, values: NDArray[np.float64]) -> bool:
-    return is_logarithmic(column.levels.values if column.is_parameter else values)  # noqa: PD011  a tuple
+    if column.is_parameter:
+        return is_logarithmic(column.levels.values, series=True)
+    return is_logarithmic(values)
 
 
 def _ticks(

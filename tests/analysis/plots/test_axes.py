@@ -24,7 +24,7 @@ from sciflow.space import Axis, Grid
     ],
 )
 def test_values_over_orders_and_geometric_series_are_logarithmic(values) -> None:
-    assert is_logarithmic(values)
+    assert is_logarithmic(values, series=True)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_values_over_orders_and_geometric_series_are_logarithmic(values) -> None
     ],
 )
 def test_others_are_linear(values) -> None:
-    assert not is_logarithmic(values)
+    assert not is_logarithmic(values, series=True)
 
 
 def line_over(flat, values, **more):

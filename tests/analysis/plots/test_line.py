@@ -116,7 +116,10 @@ def test_an_array_for_each_variant_is_a_line_along_its_dimension() -> None:
 def test_a_band_says_that_it_is_over_all_that_is_averaged(flat, draw) -> None:
     dataset = flat(Grid(a=[1, 2], zeta=[0.1, 0.2], replicate=[0, 1]), np.arange(8.0))
 
-    assert "CI of the mean over zeta, replicate" in draw(dataset, "a", "value").axes[0].get_title().replace("\n", " ")
+    title = draw(dataset, "a", "value").axes[0].get_title().replace("\n", " ")
+
+    assert title.startswith("mean over zeta, replicate; ba")
+    assert title.endswith(": 95 % CI of the mean")
 
 
 @pytest.mark.parametrize("draw", [plots.line, plots.bar])
