@@ -88,10 +88,17 @@ def group_failures(variants: Variants, messages: Sequence[Mapping[str, Any]]) ->
 
 
 def shared_message(messages: Sequence[str]) -> str:
-    """What several messages share, with ``…`` where they differ; "e.g." and the first where that is nothing."""
+    """What several messages share, with ``…`` where they differ; "e.g." and the first where that is nothing.
+
+    Of messages of several lines only the first lines are shared: what follows, such as a log, is the first one's.
+    """
     first, *others = messages
     if all(other == first for other in others):
         return first
+    if "\n" in first:
+        rest = first.partition("\n")[2]
+        head = shared_message([message.partition("\n")[0] for message in messages])
+        return f"{head}\n{rest}"
     start = _shared_start(messages)
     end = _shared_start([message[len(start) :][::-1] for message in messages])[::-1]
     # numbers and words are shared whole or not at all
