@@ -240,7 +240,7 @@ def artifacts(sweep: Path, ids: Iterable[str]) -> tuple[Gathered, dict[str, list
 def plain_look() -> Generator[None]:
     """Figures look as matplotlib and sciflow draw them, whatever the user's ``matplotlibrc`` says."""
     import matplotlib as mpl  # noqa: PLC0415  seldom needed
-    import matplotlib.style  # noqa: PLC0415
+    import matplotlib.style  # noqa: PLC0415  same
 
     with matplotlib.style.context("default"), mpl.rc_context({"timezone": "UTC"}):
         yield
@@ -270,10 +270,6 @@ def _images(figure: Any) -> Iterator[tuple[str, bytes]]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, metadata=metadata, dpi=_INCH_DPI)
             yield kind, buffer.getvalue()
-    with contextlib.suppress(ImportError, AttributeError):
-        import matplotlib.pyplot as plt  # noqa: PLC0415
-
-        plt.close(figure)
 
 
 def report(results: Results, made_at: str) -> Gathered:

@@ -86,8 +86,11 @@ def readme(facts: Mapping[str, Any]) -> str:
     """The README of a package, of the *facts* that its template names."""
     import jinja2  # noqa: PLC0415  seldom needed
 
-    plain: Any = {"autoescape": False}  # Markdown, not a page
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, **plain)  # noqa: S701
+    environment = jinja2.Environment(
+        autoescape=False,  # noqa: S701  Markdown, not a page
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
     template = files("sciflow.packaging").joinpath("templates", "README.md.j2").read_text("utf-8")
     return environment.from_string(template).render(facts)
 

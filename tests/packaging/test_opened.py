@@ -145,7 +145,7 @@ def test_a_package_without_results_says_so(sweep: SweepDirectory, tmp_path: Path
     path = package_of_sweep(sweep, "code", Options(what="code")).export(tmp_path)
 
     with pytest.raises(PackageError, match="made without results"):
-        sciflow.open_package(path).results  # noqa: B018
+        sciflow.open_package(path).results  # noqa: B018  it is the attribute that raises
 
 
 def test_a_member_that_would_lie_elsewhere_is_not_written(tmp_path: Path) -> None:

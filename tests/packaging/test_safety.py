@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -239,7 +240,6 @@ def test_what_does_not_fit_into_memory_is_said_to_be_so(good, tmp_path: Path, mo
 
 
 def test_a_results_file_that_points_elsewhere_is_refused(good, tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
     path = tmp_path / "r.h5"
     path.write_bytes(good[layout.RESULTS_FILE])
     with h5py.File(path, "a") as file:

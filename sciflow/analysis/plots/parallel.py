@@ -91,7 +91,8 @@ def parallel(
     heading, unsaid = headed(title, "", words_on_mean(rows.averaged(groups, there)))
     with drawing(dataset, ax, style, title=heading, size=(max(1.0, 0.22 * (len(names) + 1)), 1.0)) as axes:
         ranks = np.linspace(-0.5, 0.5, len(order))
-        places = [_draw_axis(axes, at, one, mean, ranks, order) for at, (one, mean) in enumerate(zip(shown, means))]  # noqa: B905
+        pairs = enumerate(zip(shown, means, strict=True))
+        places = [_draw_axis(axes, at, one, mean, ranks, order) for at, (one, mean) in pairs]
         places.append(_draw_axis(axes, len(names), rows[value], metric, ranks, order))
         _draw_lines(axes, np.stack(places, axis=1), metric[order])
         axes.set_xlim(-0.25, len(names) + 0.25)
