@@ -81,6 +81,7 @@ class Roster:
     _waiting: defaultdict[tuple[str, float], deque[Batch]] = field(
         default_factory=lambda: defaultdict[tuple[str, float], "deque[Batch]"](deque)
     )
+    _leaving: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])  # jobs that are dismissed
 
     def n_seats(self, resource_class: str) -> int:
         """Workers of a class that still take work of any kind."""
@@ -106,7 +107,8 @@ class Roster:
         return running + waiting
 
     def add(self, seat: Seat) -> None:
-        """A worker has come."""
+        """A worker has come, maybe after its job was told to go."""
+        seat.is_dismissed |= (seat.resource_class, seat.number) in self._leaving
         self.seats[seat.address] = seat
 
     def remove(self, address: str) -> Seat | None:
@@ -114,12 +116,12 @@ class Roster:
         return self.seats.pop(address, None)
 
     def dismiss(self, resource_class: str, number: int) -> bool:
-        """Give the workers of a job nothing more; False, and all stays as it was, when one of them has a batch."""
+        """Give the workers of a job, later ones too, nothing more; False, and no change, when one has a batch."""
         mine = [s for s in self.seats.values() if (s.resource_class, s.number) == (resource_class, number)]
         if any(seat.batch is not None for seat in mine):
             return False
-        for seat in mine:
-            seat.is_dismissed = True
+        self._leaving.add((resource_class, number))
+        self.retire(resource_class, number)
         return True
 
     def retire(self, resource_class: str, number: int) -> None:

@@ -402,8 +402,9 @@ class Supervisor:
         now = self._now()
         for one in self._taken(lambda one: now - one.since > _INQUEST_S):
             one.answer("worker_lost", "its worker is gone, and nobody says why")
-            job = self._pools[one.resource_class].jobs.get(one.number)
-            if job is not None and job.n_there == 0:
+            pool = self._pools[one.resource_class]
+            job = pool.jobs.get(one.number)
+            if job is not None and job.n_there == 0 and self._orders.dismiss(pool, job.number):
                 self._cancel([job])  # it is of no use
 
     def _taken(self, which: Callable[[Inquest], bool]) -> list[Inquest]:

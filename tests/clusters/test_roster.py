@@ -31,6 +31,7 @@ class Rosters(RuleBasedStateMachine):
         self.waiting = {}  # number → batch, as put
         self.seated = {}  # number → address
         self.settled = set()
+        self.sent_away = set()
 
     @rule(
         resource_class=st.sampled_from(CLASSES),
@@ -81,6 +82,7 @@ class Rosters(RuleBasedStateMachine):
             self.seated[batch.number] = seat.address
             assert seat.resource_class == asked.resource_class
             assert not seat.is_dismissed
+            assert (seat.resource_class, seat.number) not in self.sent_away
             assert seat.memory == batch.memory >= asked.memory
             assert asked.memory > 1 or not seat.is_large
             assert list(self.seated.values()).count(seat.address) == 1
@@ -116,6 +118,7 @@ class Rosters(RuleBasedStateMachine):
         busy = any(seat.batch is not None for seat in mine)
         before = [seat.is_dismissed for seat in mine]
         assert self.roster.dismiss(resource_class, job) is not busy
+        self.sent_away |= set() if busy else {(resource_class, job)}
         assert [seat.is_dismissed for seat in mine] == (before if busy else [True] * len(mine))
 
     @rule(resource_class=st.sampled_from(CLASSES), memory=st.sampled_from([1.0, 2.0]))
@@ -221,11 +224,14 @@ def test_a_worker_that_is_retired_finishes_what_it_has():
 
 
 @pytest.mark.parametrize("is_dismissed", [True, False])
-def test_workers_that_are_sent_away_do_not_count(is_dismissed):
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_workers_of_jobs_that_are_dismissed_do_not_count_however_late_they_come(is_dismissed, comes_first):
     roster = Roster()
-    roster.add(Seat("a", "cpu1", 7, since=0))
+    steps = [lambda: roster.add(Seat("a", "cpu1", 7, since=0))]
     if is_dismissed:
-        roster.dismiss("cpu1", 7)
+        steps.insert(int(comes_first), lambda: roster.dismiss("cpu1", 7))
+    for step in steps:
+        step()
     roster.put(batch_of(1))
 
     assert roster.n_seats("cpu1") == len(roster.assign(0)) == (not is_dismissed)
