@@ -194,7 +194,7 @@ class Performance:
     def _headline(self) -> str:
         workers = f"{self.n_workers:,} worker{'s' * (self.n_workers != 1)}"
         took = render_seconds(self.variants.total_s + self.shared_s)
-        parts = [f"{self.workflow}: {self.n_variants:,} variants took {took} on {workers}"]
+        parts = [f"{self.workflow}: {self.n_variants:,} variants took {took} of computing on {workers}"]
         if self.utilisation is not None:
             grade = f", grade {self.grade}" if self.grade is not None else ""
             parts.append(f"workers busy {self.utilisation:.0%}{grade}")

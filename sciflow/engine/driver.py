@@ -245,7 +245,7 @@ class Driver:
         remove_empty(self._directory.path / "logs")
         tally = loop.tally
         ended = _ended(ledger, tally)
-        busy = tally.busy_s / tally.worker_s if tally.worker_s else None
+        busy = min(tally.busy_s / tally.worker_s, 1.0) if tally.worker_s else None  # of two clocks
         self._display.close(end_line(definition.name, ledger.n_done, ledger.n_failed, time.monotonic() - begun, busy))
         journal.tell("sweep.finished" if ending == "finished" else "sweep.stopped", **ended, reason=loop.reason)
         ended |= self._look_at_inputs(sweep, journal)

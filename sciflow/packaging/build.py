@@ -27,7 +27,7 @@ from sciflow.store.consolidate import consolidate
 from sciflow.store.sessions import SessionWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sciflow.packaging.archive import Content
     from sciflow.packaging.create import Options
@@ -40,8 +40,11 @@ _LEAST_NAME: Final = 4  # characters of a host's or user's name that is searched
 class Build:
     """One export: everything is read from one snapshot, and staged in a folder that goes away."""
 
-    def __init__(self, name: str, directory: SweepDirectory, options: Options, folder: Path) -> None:
-        self._name, self._source, self._options, self._folder = name, directory, options, folder
+    def __init__(
+        self, name: str, directory: SweepDirectory, options: Options, folder: Path, say: Callable[[str], object]
+    ) -> None:
+        self._name, self._source, self._options, self._folder, self._say = name, directory, options, folder, say
+        say("reading the records")
         session = SessionWatch(directory).look()
         self._is_running = session is not None and session.life == "alive"
         self._snapshot = directory.snapshot()
@@ -72,6 +75,7 @@ class Build:
         pickles: list[str] = []
         code = anonymous_code(self._origin.code) if self._options.anonymise else self._origin.code
         if what != "results":
+            self._say("gathering code, inputs and locks")
             tree = gather.code_tree(self._source.path, self._origin.code)
             self._gathered.add(tree.files)
             found, entries = gather.inputs(self._origin.definition, gather.folders_of(self._source))
@@ -104,6 +108,7 @@ class Build:
             runtime_s=float(np.nansum(self._described.assembled.runtime_s)),
         )
         self._gathered.members |= self._tags()
+        self._say("looking for secrets")
         self._refuse_secrets()
         return self._gathered.members
 
@@ -146,6 +151,7 @@ class Build:
 
     def _gather_results(self, staged: SweepDirectory) -> None:
         described, members = self._described, self._gathered.members
+        self._say("writing results.h5 and the table")
         results = consolidate(staged, all_arrays=True)
         slim = self._folder / "records"
         slim_records(staged, results, slim)
@@ -173,7 +179,9 @@ class Build:
         if (self._source.path / "reductions").is_dir():
             self._gathered.left_out.append("results of reductions, which are sweeps of their own: make them again")
         with gather.plain_look():
+            self._say("drawing figures")
             self._gathered.add(gather.figures(opened))
+            self._say("writing the report")
             self._gathered.add(gather.report(opened, described.ended))
         self._gathered.add(gather.prov(opened))
 
@@ -194,6 +202,7 @@ class Build:
         found = found_locks(environment, archive, gather.folders_of(self._source))
         made = environment_files(environment, found)
         if self._options.wheels:
+            self._say("fetching Python packages")
             wheels = download_wheels(made.files["requirements.txt"].decode(), self._folder / "wheels")
             digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in wheels}
             made = environment_files(environment, found, digests)

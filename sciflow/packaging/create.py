@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
 
 from sciflow.errors import PackageError, SciflowError, StoreError
 from sciflow.packaging import layout
@@ -17,7 +16,7 @@ from sciflow.packaging.choice import Choice
 from sciflow.store.directory import SweepDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sciflow.analysis.results import Results
     from sciflow.workflow.workflow import ExperimentalWorkflow
@@ -112,16 +111,17 @@ class Package:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-                build = Build(self.name, self._directory, self._options, Path(folder))
-                members = build.members()
-                with _bar(sum(map(_size, members.values())), enabled=progress) as told:
+                with _Bar(enabled=progress) as bar:
+                    build = Build(self.name, self._directory, self._options, Path(folder), bar.say)
+                    members = build.members()
+                    bar.say("packing", sum(map(_size, members.values())))
                     write_archive(
                         path,
                         members,
                         build.complete,
                         first=layout.FIRST,
                         stored=_is_read_in_place,
-                        progress=told,
+                        progress=bar.update,
                     )
                 self.id, self.notes = build.id, tuple(build.notes())
         except StoreError as error:
@@ -241,13 +241,28 @@ def _size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
 
 
-@contextlib.contextmanager
-def _bar(n_bytes: int, *, enabled: bool) -> Generator[Callable[[int], object]]:
-    if not enabled:
-        yield lambda _: None
-        return
-    from tqdm import tqdm  # noqa: PLC0415  for people who wait
+class _Bar:
+    """What is being done, then how many bytes of the package are written; without a terminal it shows nothing."""
 
-    # without a terminal it shows nothing
-    with tqdm(total=n_bytes, unit="B", unit_scale=True, desc="packing", leave=False, disable=None) as bar:
-        yield bar.update
+    def __init__(self, *, enabled: bool) -> None:
+        from tqdm import tqdm  # noqa: PLC0415  for people who wait
+
+        shown = "{desc}" if enabled else None
+        self._bar = tqdm(unit="B", unit_scale=True, leave=False, bar_format=shown, disable=None if enabled else True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.close()
+
+    def say(self, doing: str, n_bytes: int | None = None) -> None:
+        """What comes next, and its bytes where they are known."""
+        self._bar.set_description_str(doing)
+        if n_bytes is not None:
+            self._bar.bar_format = None
+            self._bar.reset(n_bytes)
+
+    def update(self, n_bytes: int) -> None:
+        """So many bytes more are written."""
+        self._bar.update(n_bytes)

@@ -266,7 +266,7 @@ def rebuild(
     for step in steps:
         reason, began = step.why_not, clock()
         if not reason:
-            tell(f"environment: trying {step.name}")
+            tell(f"environment: trying {step.name}" + (", which can take minutes" if step.commands else ""))
             reason = _reason(step, programs, variables)
         attempts.append(Attempt(step.name, reason, clock() - began))
         if not reason:

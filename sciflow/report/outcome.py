@@ -27,6 +27,8 @@ _STATES: Final = {
     "died": "broke off: its driver died",
     "new": "has not begun",
 }
+_GO_ON: Final = frozenset({"running", "waiting", "submitted", "silent"})
+"""States of sweeps of which more may be known a moment later: of others a report does not depend on when it is made."""
 
 
 def headline(material: Material) -> str:
@@ -68,7 +70,8 @@ def outcome(material: Material) -> Iterator[Block]:
         facts.append(("speed", f"{status.rate:.3g} variants/s of late"))
     if status.left is not None:
         facts.append(("time left", f"about {render_seconds(status.left.usual_s)}, if it goes on like this"))
-    facts.append(("looked at", moment(dt.datetime.fromtimestamp(status.time, dt.UTC))))
+    if status.state in _GO_ON:
+        facts.append(("looked at", moment(dt.datetime.fromtimestamp(status.time, dt.UTC))))
     yield Facts(tuple(facts))
     if counts["done"] and material.definition.get("criteria"):
         yield from _criteria(material)

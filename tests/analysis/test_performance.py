@@ -141,7 +141,7 @@ def test_it_prints_a_table_and_sentences(two_tasks):
     text, page = str(found), found._repr_html_()
 
     assert text.startswith(
-        "sweep: 72 variants took 2 h 20 min on 1 worker; workers busy 100%, grade A; "
+        "sweep: 72 variants took 2 h 20 min of computing on 1 worker; workers busy 100%, grade A; "
         "1 core used by a variant while it ran; up to 3 GiB"
     )
     assert [line.split()[:2] for line in text.splitlines()[1:5]] == [

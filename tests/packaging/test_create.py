@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import io
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -25,6 +27,7 @@ from sciflow.errors import PackageError
 from sciflow.packaging import layout
 from sciflow.packaging.create import Options, create_reproducibility_package, package_of_sweep
 from sciflow.packaging.scrub import has_absolute_path
+from sciflow.report import material
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.lease import Session
 from sciflow.testing.sweeps import (
@@ -84,12 +87,35 @@ def test_a_package_is_written_under_its_name_where_there_was_no_folder(known, tm
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["known_v1.zip"]
 
 
-def test_the_same_results_give_the_same_bytes_from_the_workflow_or_the_directory_alone(known, tmp_path: Path) -> None:
+def test_the_same_results_give_the_same_bytes_from_the_workflow_or_the_directory_alone_and_an_hour_later(
+    known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = create_reproducibility_package(known.workflow, open_results(known.path), "same", authors="A. Body")
     two = package_of_sweep(SweepDirectory.open(known.path), "same", Options(authors=("A. Body",)))
 
-    assert one.export(tmp_path / "1").read_bytes() == two.export(tmp_path / "2").read_bytes()
+    first = one.export(tmp_path / "1").read_bytes()
+    look = material.read_status
+    monkeypatch.setattr(material, "read_status", lambda path: replace(now := look(path), time=now.time + 3600))
+    assert two.export(tmp_path / "2").read_bytes() == first
     assert one.id == two.id is not None
+
+
+def test_whoever_waits_for_a_package_in_a_terminal_sees_what_is_being_done(
+    known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "40")
+    package_of_sweep(SweepDirectory.open(known.path), None, Options(what="code")).export(tmp_path, progress=True)
+
+    said = [line.strip() for line in terminal.getvalue().replace("\r", "\n").splitlines()]
+    steps = ["reading the records", "gathering code, inputs and locks", "looking for secrets", "packing"]
+    assert list(filter(None, said))[:4] == steps
+    assert "B/s" in terminal.getvalue()
 
 
 def test_a_package_of_a_copied_sweep_has_the_same_id(study: Path, exported, tmp_path: Path) -> None:
