@@ -89,7 +89,9 @@ def _own_code(module: ModuleType, filename: str) -> Iterator[CodeType]:
             continue
         for member in members:
             function = getattr(member, "__func__", getattr(member, "fget", member))
-            if isinstance(function, FunctionType) and function.__code__.co_filename == filename:
+            if not isinstance(function, FunctionType) or function.__globals__ is not vars(module):
+                continue  # of another module, even if a decorator there says that it is of this file
+            if function.__code__.co_filename == filename:
                 yield function.__code__
 
 

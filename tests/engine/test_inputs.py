@@ -129,7 +129,8 @@ def test_variants_that_may_have_read_an_input_that_changed_are_marked_and_others
         assert ("CHANGED while this was made" in str(trace)) == (a in expected)
 
 
-def test_without_a_good_look_all_that_a_session_ran_is_in_doubt_and_what_it_did_not_run_is_not(tmp_path):
+def test_without_a_good_look_all_that_a_session_ran_is_in_doubt_and_what_it_did_not_run_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("sciflow.provenance.inputs._RECENT_S", 60)  # however long it takes until it is looked at
     workflow = sweep(tmp_path, changing(tmp_path, 3))
     sciflow.Engine("inline", progress=False).execute_parameter_sweep(workflow, only="a == 1")
     young = tmp_path / "young.csv"  # its times do not tell whether it was written again

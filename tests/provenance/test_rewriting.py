@@ -9,6 +9,8 @@ import sys
 STUDY = '''
 from pathlib import Path
 
+from hypothesis import given, strategies
+
 import sciflow
 from sciflow.engine.preflight import freeze
 
@@ -23,6 +25,10 @@ def task(a, *more, scale=2, **others):
 
 def helper(a):
     return a + RATE
+
+def computed(a):
+    assert helper(a) > -1
+    return a < 10**18
 
 class Model:
     def predict(self, a):
@@ -39,6 +45,10 @@ def test_sweeps():
         print("edited:", *freeze(workflow.validate()).edited)
     Path(__file__).write_text(text)
     print("edited:", *freeze(workflow.validate()).edited)
+
+@given(strategies.integers(0, 9))
+def test_helper(a):
+    assert helper(a) < 10**18
 '''
 
 
