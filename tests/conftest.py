@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("dev", max_examples=50, deadline=None)
 # what gates a change tries the same examples each time; new ones are looked for at night
 settings.register_profile(
-    "ci", max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "ci", max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("SCIFLOW_HYPOTHESIS_PROFILE", "dev"))
@@ -37,6 +37,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("slurm"):  # they look at all jobs of their SLURM, of which each process has its own
             item.add_marker(pytest.mark.xdist_group(f"slurm-{item.path.stem}"))
+        elif "packag" in item.nodeid.partition("::")[0]:  # what they share takes seconds to be made
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(autouse=True)
+def processes_are_measured_where_marked(request, monkeypatch):
+    """Coverage of the processes that a test starts: it doubles what they cost, and most tests cover the same lines."""
+    if request.node.get_closest_marker("measured") is None:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

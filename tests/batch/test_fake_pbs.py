@@ -16,6 +16,8 @@ from sciflow.testing.batch import await_that
 from sciflow.testing.pbs import FakePbs
 from sciflow.testing.pbs_records import Settings
 
+pytestmark = pytest.mark.measured
+
 
 @pytest.fixture
 def pbs(tmp_path):

@@ -14,6 +14,8 @@ import pytest
 import sciflow
 from sciflow.clusters.local import LocalCluster
 
+pytestmark = pytest.mark.measured
+
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 VARIANTS = 60

@@ -22,6 +22,8 @@ from sciflow.errors import (
 from sciflow.store.directory import SweepDirectory
 from sciflow.store.lease import Session
 
+pytestmark = pytest.mark.measured
+
 CALLS: list[tuple] = []
 
 

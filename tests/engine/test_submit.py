@@ -26,6 +26,8 @@ from sciflow.store.directory import SweepDirectory
 from sciflow.store.submissions import Submission, newest_submission
 from sciflow.testing.sweeps import known_outcome_sweep
 
+pytestmark = pytest.mark.measured
+
 SCRIPT = """
 import os, sys, time
 import sciflow

@@ -9,9 +9,12 @@ import sys
 import warnings
 
 import numpy as np
+import pytest
 import threadpoolctl
 
 from sciflow.provenance.numerics import numeric_facts, numpy_build
+
+pytestmark = pytest.mark.measured
 
 
 def in_process(code, **environment):

@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.measured
+
 STUDY = '''
 from pathlib import Path
 
