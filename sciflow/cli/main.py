@@ -17,6 +17,7 @@ from sciflow.cli.report import report
 from sciflow.cli.reproduce import reproduce
 from sciflow.cli.run import plan, retry, run, validate
 from sciflow.cli.submit import submit
+from sciflow.cli.tasks import tasks
 from sciflow.cli.verify import verify
 from sciflow.errors import SciflowError
 
@@ -73,6 +74,7 @@ for command in (
     plan,
     submit,
     validate,
+    tasks,
     retry,
     status,
     watch,

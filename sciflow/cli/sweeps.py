@@ -18,6 +18,11 @@ DEFAULT_DIRECTORY = "sweeps"
 _MARKER = "sweep.json"
 
 
+def is_script(text: str) -> bool:
+    """Whether *text* is a file, or ``FILE:name``."""
+    return Path(text.rpartition(":")[0] or text).is_file() or Path(text).is_file()
+
+
 def find_sweep(text: str, directory: str | None = None) -> Path:
     """The sweep directory that *text* means.
 
@@ -34,7 +39,7 @@ def find_sweep(text: str, directory: str | None = None) -> Path:
             return path
     from sciflow.cli.load import Source, laid_over, load_workflow  # noqa: PLC0415  needed for scripts only
 
-    if Path(text.rpartition(":")[0] or text).is_file() or Path(text).is_file():
+    if is_script(text):
         with laid_over({} if directory is None else {"directory": directory}):
             path = sweep_of(load_workflow(Source.parse(text)))
         if not (path / _MARKER).is_file():
@@ -69,7 +74,7 @@ def script_of(text: str, directory: str | None = None) -> tuple[Source, str | No
     """
     from sciflow.cli.load import Source  # noqa: PLC0415  `sciflow --help` does without it
 
-    if Path(text.rpartition(":")[0] or text).is_file() or Path(text).is_file():
+    if is_script(text):
         return Source.parse(text), None, None
     path = find_sweep(text, directory)
     from sciflow.store.directory import SweepDirectory  # noqa: PLC0415  brings NumPy
