@@ -17,6 +17,8 @@ from sciflow.errors import SweepError
 from sciflow.provenance import energy
 from sciflow.provenance.energy import measured_energy
 
+pytestmark = pytest.mark.measured
+
 ROOT = Path(__file__).parents[2]
 
 STUDY = """

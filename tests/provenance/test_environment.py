@@ -24,6 +24,8 @@ from sciflow.provenance.environment import (
     usable_cores,
 )
 
+pytestmark = pytest.mark.measured
+
 ROOT = Path(__file__).parents[2]
 
 SENT = """
